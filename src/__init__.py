@@ -1,0 +1,1 @@
+"""The CRNN: networks, data path, training and evaluation."""

@@ -1,0 +1,1 @@
+"""Configuration, devices, learning rate schedules, callbacks and checkpoints."""

@@ -1,0 +1,234 @@
+"""The configuration: default_config.yaml, files laid over it, and the command line on top."""
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from src.errors import ConfigError
+from src.model_utils.command_line import help_text, parse
+from src.model_utils.options import Entry, Option, Value, nearest, read_options, read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_CONFIG = ROOT / "default_config.yaml"
+
+# Keys of the model zoo's files that are accepted without effect.
+RETIRED_KEYS = {"model": "has no effect: whether upper and lower case differ follows from label_dict"}
+
+FEATURES = 512  # of a time step: the channels of the last convolution
+HEIGHT = 32  # four poolings and the 2x2 convolution leave one row of it
+
+_NEEDED = ("label_dict", "image_width", "image_height", "class_num", "blank", "num_step", "input_size")
+
+_DEFAULT = "default"
+_DERIVED = "derived"
+
+
+def steps_of_width(width: int) -> int:
+    """Time steps the network makes of an image ``width`` pixels wide.
+
+    Two poolings halve it, rounding up, and the last 2x2 convolution takes one column.
+    """
+    return ((width + 1) // 2 + 1) // 2 - 1
+
+
+class Config:
+    """All options as attributes: ``config.batch_size``.
+
+    Assigning checks the value as if it stood in a file, and keeps the derived keys (class_num, blank, num_step) right.
+    An attribute that is no option is an error.
+
+    Attributes:
+        arguments: words of the command line that belong to no key (image files of predict.py).
+        notes: remarks for the user, one line each.
+        used_fallback: whether the overlay for a start without arguments was used.
+    """
+
+    arguments: tuple[str, ...]
+    notes: tuple[str, ...]
+    used_fallback: bool
+
+    def __init__(self, options: Mapping[str, Option]):
+        fields = self.__dict__  # past __setattr__, which knows options only
+        fields["_options"] = dict(options)
+        fields["_values"] = {name: option.default for name, option in options.items()}
+        fields["_origins"] = dict.fromkeys(options, _DEFAULT)
+        fields["arguments"] = fields["notes"] = ()
+        fields["used_fallback"] = False
+
+    def __getattr__(self, name: str) -> Value:
+        values = self.__dict__.get("_values", {})
+        if name in values:
+            return values[name]
+        raise AttributeError(f"the configuration has no key {name}{nearest(name, values)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._values:
+            raise AttributeError(f"the configuration has no key {name}{nearest(name, self._values)}")
+        is_text = isinstance(value, str | os.PathLike | None)
+        if self._options[name].kind is str and not is_text:
+            raise ConfigError(f"program: {name}: expected text, got {value!r}")
+        text = "" if value is None else os.fspath(value) if is_text else str(value)
+        self._lay([Entry(name, text, 0)], "program")
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, Config) else NotImplemented
+
+    __hash__ = None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._values]
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
+
+    def to_dict(self) -> dict[str, Value]:
+        """All keys and values, in the order of default_config.yaml."""
+        return dict(self._values)
+
+    def origin(self, name: str) -> str:
+        """Where a value comes from: ``default``, ``derived``, a file's path, ``command line`` or ``program``."""
+        return self._origins[name]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a YAML file that ``--config_path`` reads back to an equal configuration."""
+        lines = ["# The configuration of a run; use it again with --config_path."]
+        for group, names in self._groups():
+            lines += ["", f"# ==== {group} ===="]
+            for name in names:
+                value = self._values[name]
+                style = '"' if isinstance(value, str) else None
+                text = yaml.safe_dump(value, default_style=style, width=sys.maxsize, allow_unicode=True)
+                lines.append(f"{name}: {text.removesuffix('...' + chr(10)).strip()}")
+        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def describe(self, changed_only: bool = False) -> str:
+        """The configuration in effect, grouped; what differs from the defaults has a star and says where it is from.
+
+        Args:
+            changed_only: leave out the keys that have their default value.
+        """
+        lines = ["Configuration (* differs from default_config.yaml)"]
+        for group, names in self._groups():
+            if changed_only:
+                names = [name for name in names if self._values[name] != self._options[name].default]
+            lines += [f"{group}:"] if names else []
+            for name in names:
+                value, default = self._values[name], self._options[name].default
+                shown = repr(value) if isinstance(value, str) else str(value)
+                if value == default:
+                    lines.append(f"    {name}: {shown}")
+                else:
+                    lines.append(f"  * {name}: {shown}  ({self._origins[name]}; default {default!r})")
+        return "\n".join(lines + [f"note: {note}" for note in self.notes])
+
+    def _groups(self) -> Iterable[tuple[str, list[str]]]:
+        groups: dict[str, list[str]] = {}
+        for option in self._options.values():
+            groups.setdefault(option.group, []).append(option.name)
+        return groups.items()
+
+    def _lay(self, entries: Sequence[Entry], origin: str) -> None:
+        """Lays one file or command line over what is there; nothing changes when a value is wrong."""
+        values, origins, notes = dict(self._values), dict(self._origins), list(self.notes)
+        places = {}
+        for entry in entries:
+            place = f"{origin}, line {entry.line}" if entry.line else origin
+            if entry.key in RETIRED_KEYS:
+                notes.append(f"{place}: {entry.key} {RETIRED_KEYS[entry.key]}")
+                continue
+            if entry.key not in values:
+                raise ConfigError(f"{place}: unknown key {entry.key}{nearest(entry.key, values)}")
+            option = self._options[entry.key]
+            if not entry.is_scalar:
+                raise ConfigError(f"{place}: {entry.key}: expected {option.expected()}, got {entry.text}")
+            try:
+                values[entry.key] = option.convert(entry.text)
+            except ValueError as error:
+                raise ConfigError(f"{place}: {entry.key}: {error}") from error
+            origins[entry.key] = origin
+            places[entry.key] = place
+        _derive(values, origins, places)
+        self.__dict__.update(_values=values, _origins=origins, notes=tuple(notes))
+
+
+def _derive(values: dict[str, Value], origins: dict[str, str], places: Mapping[str, str]) -> None:
+    """Sets the derived keys, in place.
+
+    One that was set in this layer (it is in ``places``) must be right; one that was not simply follows.
+    """
+    from src.charset import Charset  # only here, so that --help stays quick
+
+    if values["image_height"] != HEIGHT:
+        place = places.get("image_height", "default_config.yaml")
+        raise ConfigError(
+            f"{place}: image_height must be {HEIGHT}, the only height of which the network's poolings leave one row"
+        )
+    try:
+        charset = Charset.from_config(values["label_dict"])
+    except ConfigError as error:
+        raise ConfigError(f"{places.get('label_dict', 'default_config.yaml')}: {error}") from error
+    rules = {
+        "class_num": (charset.class_num, f"the {len(charset.characters)} characters of label_dict and the blank"),
+        "blank": (charset.blank, "the class after the last character of label_dict"),
+        "num_step": (steps_of_width(values["image_width"]), f"from image_width {values['image_width']}"),
+        "input_size": (FEATURES, "fixed by the network"),
+    }
+    for name, (value, reason) in rules.items():
+        if name in places and values[name] != value:
+            raise ConfigError(f"{places[name]}: {name} must be {value} ({reason}), not {values[name]}")
+        if values[name] != value:
+            values[name], origins[name] = value, _DERIVED
+
+
+def load_config(
+    argv: Sequence[str] | None = None,
+    *,
+    description: str = "",
+    positional: str = "",
+    fallback_overlay: str | os.PathLike | None = None,
+    fallback_unless: Sequence[str] = ("train_dataset_path",),
+) -> Config:
+    """Builds the configuration of a program: defaults, then files, then the command line.
+
+    ``--help`` prints the options and raises ``SystemExit(0)``. Notes for the user go to standard error.
+
+    Args:
+        argv: the words after the program's name; ``None`` takes those of the process.
+        description: what the program does, for ``--help``.
+        positional: what words outside of keys stand for, such as ``IMAGE|FOLDER ...``; empty when there are none.
+            They end up in ``config.arguments``.
+        fallback_overlay: file to lay over the defaults (relative to the repository) for a start that says nothing
+            about data: without ``--config_path`` and without a value for any key of ``fallback_unless``.
+        fallback_unless: the keys that keep the fallback away.
+
+    Raises:
+        ConfigError: an unknown key, a value that is not accepted, a file that cannot be used.
+    """
+    options = read_options(DEFAULT_CONFIG)
+    missing = [name for name in _NEEDED if name not in options]
+    if missing:
+        raise ConfigError(f"{DEFAULT_CONFIG}: key {missing[0]} is missing; put it back")
+    line = parse(sys.argv[1:] if argv is None else argv, options, list(RETIRED_KEYS), positional)
+    if line.help:
+        print(help_text(options, description, positional), end="", flush=True)
+        raise SystemExit(0)
+    config = Config(options)
+    # The defaults themselves are a layer too: someone may have edited a derived key, or its source, right there.
+    config._lay(read_yaml(DEFAULT_CONFIG), os.path.relpath(DEFAULT_CONFIG))
+    config.__dict__.update(_origins=dict.fromkeys(options, _DEFAULT), arguments=tuple(line.arguments))
+    files = list(line.files)
+    notes = []
+    if fallback_overlay and not files and not any(text for key, text in line.values if key in fallback_unless):
+        files = [os.path.relpath(ROOT / fallback_overlay)]
+        notes.append(f"no {fallback_unless[0]} given: using the embedded synthetic words with {files[0]}")
+        config.__dict__["used_fallback"] = True
+    for file in files:
+        config._lay(read_yaml(file), str(file))
+    config._lay([Entry(key, text, 0) for key, text in line.values], "command line")
+    config.__dict__["notes"] = (*notes, *config.notes)
+    for note in config.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return config

@@ -1,0 +1,25 @@
+"""Fixtures shared by all tests."""
+import os
+from pathlib import Path
+
+import pytest
+
+# Convolutions of MindSpore on AVX-512 machines are 100 times too slow without it; see README, "Speed on CPU".
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The repository root."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the genuine benchmark files; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("CRNN_SHARED_DATA", REPO.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"benchmark data not found at {folder}; set CRNN_SHARED_DATA to run this test")
+    return folder
