@@ -1,0 +1,253 @@
+"""Drawing one word: face, layers, geometry, colours, background, degradation, JPEG."""
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from src.errors import ConfigError, DataError
+from src.render.degrade import degrade, light
+from src.render.dice import Dice, DiceCup, cumulate
+from src.render.effects import Plan, bend, corners, draw_plan, layers
+from src.render.fonts import CHARACTERS, FontFace, find_fonts
+from src.render.glyphs import GlyphCache, compose
+from src.render.palette import Colour, Colours, brightness, draw_colours, letters_on
+from src.render.style import RenderStyle
+from src.render.textures import cut, paint_ground, ramp, textures
+
+_COMMON = frozenset(CHARACTERS)
+_MOST = 2 ** 63 - 1
+_LEAST_INK = 10  # pixels
+_CHOICE = 1 << 32  # number of the random block that chooses the word
+# What may stand before and behind a word in a photograph without being part of its label.
+_MARKS = (("", "."), ("", "."), ("", "!"), ("", "?"), ("", ","), ("", ","), ("", ":"), ("\"", "\""), ("'", "'"),
+          ("", "'"), ("(", ")"), ("-", ""), ("", "-"), ("\u201c", ""), ("", "\u201d"), ("", "..."), ("#", ""))
+
+
+class WordRenderer:
+    """Draws word images; image ``index`` depends on the style, the faces, the seed and the index alone.
+
+    Args:
+        style: strengths of all variations; the ``hard`` preset when ``None``.
+        fonts: faces to use; ``None`` finds them (see :func:`find_fonts`).
+        seed: 0 to 2**63 - 1.
+
+    Raises:
+        ConfigError: the seed is out of range.
+        DataError: no usable font.
+    """
+
+    def __init__(self, style: RenderStyle | None = None, fonts: Sequence[FontFace] | None = None, seed: int = 1):
+        if not 0 <= seed <= _MOST:
+            raise ConfigError(f"seed must be between 0 and {_MOST}, not {seed}")
+        self.style = style or RenderStyle()
+        self.seed = seed
+        self.fonts = list(fonts) if fonts is not None else find_fonts(clean=self.style.clean_fonts)
+        if not self.fonts:
+            raise DataError("no font to draw with: name a folder of fonts")
+        self._cache = GlyphCache(self.fonts)
+        self._cup = DiceCup(seed)
+        self._groups = self._group()
+
+    def _group(self) -> list[tuple[list[int], list[float]]]:
+        """Splits the faces into plain and decorative ones, each with cumulative weights."""
+        groups = []
+        for decorative in (False, True):
+            chosen = [number for number, face in enumerate(self.fonts) if face.decorative == decorative]
+            weights = []
+            for number in chosen:
+                face = self.fonts[number]
+                bold = self.style.bold_gain if face.stroke >= 0.16 else (0.25 if face.stroke < 0.07 else 1.0)
+                weights.append(face.weight * bold)
+            groups.append((chosen, cumulate(tuple(weights))))
+        return groups
+
+    def sample(self, words: Sequence[str], index: int) -> tuple[str, np.ndarray]:
+        """Draws a random one of some words in a random case.
+
+        Returns:
+            The word as drawn and its image (H, W, 3) uint8 BGR.
+        """
+        # A block of its own, so that the image is the one that `encode` makes of the word.
+        word = words[min(int(self._cup.block(index, _CHOICE)[0] * len(words)), len(words) - 1)]
+        text, data = self.encode(word, index)
+        return text, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+    def draw(self, text: str, index: int) -> np.ndarray:
+        """Draws a text as it is written.
+
+        Returns:
+            Image (H, W, 3) uint8 BGR, with the JPEG losses of the file that the writer would make of it.
+
+        Raises:
+            DataError: no face has all of its characters.
+        """
+        _, data = self._encoded(text, self._cup.roll(index), keep_case=True)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+    def encode(self, word: str, index: int) -> tuple[str, bytes]:
+        """Draws a lexicon word in a random case.
+
+        Returns:
+            The word as drawn and its image as a JPEG file.
+
+        Raises:
+            DataError: no face has all of its characters.
+        """
+        return self._encoded(word, self._cup.roll(index))
+
+    def _encoded(self, word: str, dice: Dice, keep_case: bool = False) -> tuple[str, bytes]:
+        text, image = self._image(word, dice, keep_case)
+        quality = round(dice.uniform(*self.style.jpeg))
+        done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))
+        if not done:
+            raise RuntimeError(f"JPEG encoder failed on an image of shape {image.shape}")
+        return text, data.tobytes()
+
+    def _cased(self, word: str, dice: Dice) -> str:
+        cased = (str.lower, str.upper, str.capitalize)[dice.weighted(self.style.case)](word)
+        return cased if len(cased) == len(word) else word  # a sharp s has no capital of its own
+
+    def _face(self, text: str, dice: Dice, keep_case: bool) -> int:
+        """Picks a face that has all characters of a text and does not change its case."""
+        unusual = "".join(sorted(set(text) - _COMMON - {" "}))
+        small = keep_case and text != text.upper()
+        decorative = dice.chance(self.style.decorative_share)
+        for attempt in range(12):
+            chosen, weights = self._groups[decorative and attempt < 6]
+            if not chosen:
+                chosen, weights = self._groups[1 - (decorative and attempt < 6)]
+            face = chosen[dice.cumulated(weights)]
+            if not (small and self.fonts[face].unicase) and (not unusual or self._cache.covers(face, unusual)):
+                return face
+        able = [number for number, face in enumerate(self.fonts)
+                if not (small and face.unicase) and self._cache.covers(number, unusual)]
+        if not able:
+            raise DataError(f"no font has all characters of {text!r}: name a folder of fonts that does")
+        return dice.pick(able)
+
+    def undrawable(self, characters: str) -> str:
+        """Returns those of some characters that no face can draw."""
+        numbers = range(len(self.fonts))
+        return "".join(character for character in characters if character != " " and character not in _COMMON
+                       and not any(self._cache.covers(number, character) for number in numbers))
+
+    def _image(self, word: str, dice: Dice, keep_case: bool) -> tuple[str, np.ndarray]:
+        style = self.style
+        if not word.strip():
+            raise DataError("an empty word cannot be drawn")
+        text = word if keep_case else self._cased(word, dice)
+        shown = text
+        if not keep_case and style.punctuation and dice.chance(style.punctuation):
+            before, after = dice.pick(_MARKS)
+            shown = before + text + after
+        face = self._face(shown, dice, keep_case)
+        if self.fonts[face].unicase and not keep_case:
+            text, shown = text.upper(), shown.upper()
+        plan = draw_plan(dice, style)
+        masks, ink = self._layers(shown, face, plan, dice)
+        stroke = self.fonts[face].stroke * 0.8 * ink
+        alphas = [np.multiply(mask, np.float32(1 / 255), dtype=np.float32) for mask in masks]
+        floor = style.contrast + dice.uniform(0, style.contrast_spread) + (25 if stroke < 1.2 else 0)
+        planes = self._paint(alphas, plan, draw_colours(dice, floor), dice)
+        light(dice, style, planes)
+        return text, degrade(dice, style, cv2.merge(list(planes)), stroke)
+
+    def _layers(self, text: str, face: int, plan: Plan, dice: Dice) -> tuple[list[np.ndarray], float]:
+        """Composes a word and brings its layers into the image.
+
+        Returns:
+            Coverages (H, W) uint8 of each layer, and the height of the ink in the image, pixels.
+        """
+        style = self.style
+        height = dice.log_uniform(style.height[0], style.height[1] + 0.999)
+        top, bottom, left, right = (dice.uniform(*style.margin) for _ in range(4))
+        # The ink is at most this high, lower where the word is turned or bent: its glyphs are always sharp enough.
+        table = self._cache.table_for(face, text, height / (1 + max(0.0, top + bottom)))
+        low, high = style.spacing
+        spacing = (low + (high - low) * dice.uniform() ** 3) * table.size
+        offsets = None
+        if style.jitter and dice.chance(0.3):
+            offsets = [dice.normal(style.jitter * table.size) for _ in text]
+        word = compose(table, text, spacing, offsets)
+        if style.curve and len(text) > 2 and dice.chance(style.curve):
+            word = bend(word, dice.uniform(-1, 1) * style.bend * word.shape[0])
+        ink_height, ink_width = word.shape
+        pad = round(plan.reach * ink_height) + 2
+        stack = layers(cv2.copyMakeBorder(word, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0), ink_height, plan)
+        points, perspective = corners(dice, style, ink_width, ink_height)
+        across, down = zip(*points, strict=True)
+        box_width, box_height = max(across) - min(across), max(down) - min(down)
+        rows = int(height)
+        # A word that is turned or bent gets a higher image where its letters would become too small to read.
+        least = min(_LEAST_INK, rows) * box_height * (1 + top + bottom) / ink_height
+        if rows < least:
+            rows = max(rows, min(round(least), style.height[1]))
+        scale = rows / (box_height * (1 + top + bottom))
+        columns = scale * (box_width + (left + right) * box_height)
+        if columns > style.max_width:
+            shrink = style.max_width / columns
+            rows, columns, scale = max(8, round(rows * shrink)), style.max_width, scale * shrink
+        columns = max(8, round(columns))
+        shift_x, shift_y = left * box_height - min(across), top * box_height - min(down)
+        # Corners are edges of pixels, but OpenCV counts from the middle of the first one.
+        target = np.array([((x + shift_x) * scale - 0.5, (y + shift_y) * scale - 0.5) for x, y in points], np.float32)
+        near, right_edge, lower_edge = pad - 0.5, pad + ink_width - 0.5, pad + ink_height - 0.5
+        source = np.array([(near, near), (right_edge, near), (right_edge, lower_edge), (near, lower_edge)], np.float32)
+        flat = stack[0] if len(stack) == 1 else cv2.merge(stack)
+        if perspective:
+            warped = cv2.warpPerspective(flat, cv2.getPerspectiveTransform(source, target), (columns, rows))
+        else:
+            warped = cv2.warpAffine(flat, cv2.getAffineTransform(source[:3], target[:3]), (columns, rows))
+        return ([warped] if warped.ndim == 2 else list(cv2.split(warped))), ink_height * scale
+
+    def _paint(self, alphas: list[np.ndarray], plan: Plan, colours: Colours, dice: Dice) -> np.ndarray:
+        """Lays the layers over a background: (3, H, W) float32."""
+        style = self.style
+        height, width = alphas[0].shape
+        gap = abs(brightness(colours.letters) - brightness(colours.ground))
+        limit = 0.4 * gap
+        planes = paint_ground(dice, style, colours.ground, colours.third, limit, height, width)
+        lowest = len(alphas) - 1
+        if plan.shadow or plan.extrude:
+            shade = colours.third if plan.extrude and dice.chance(0.5) else self._shade(colours, dice)
+            _blend(planes, alphas[lowest], shade)
+            lowest -= 1
+        if lowest:
+            _blend(planes, alphas[1], colours.third)
+        if style.fill_texture and dice.chance(style.fill_texture):
+            pattern = ramp(dice, height, width) if dice.chance(0.5) else \
+                0.5 * cut(textures()[dice.below(5)], dice, height, width)
+            fill = _column(colours.letters) + min(dice.uniform(8, 40), limit) * pattern
+            fill -= planes
+            fill *= alphas[0]
+            planes += fill
+        else:
+            _blend(planes, alphas[0], colours.letters)
+        if style.neighbour and dice.chance(style.neighbour):
+            self._neighbour(planes, alphas[0], colours, dice)
+        return planes
+
+    def _neighbour(self, planes: np.ndarray, alpha: np.ndarray, colours: Colours, dice: Dice) -> None:
+        """Lets a strip of another line look in at the upper or lower edge, in place."""
+        height = alpha.shape[0]
+        depth = max(1, round(dice.uniform(0.03, 0.1) * height))
+        place = dice.below(height - depth + 1)
+        strip = alpha[place:place + depth, ::-1]
+        _blend(planes[:, :depth] if dice.chance(0.5) else planes[:, height - depth:], strip, colours.letters)
+
+    def _shade(self, colours: Colours, dice: Dice) -> Colour:
+        """Returns a shadow's colour: the ground made darker, or lighter under dark letters."""
+        if brightness(colours.letters) > 90:
+            return tuple(value * dice.uniform(0.1, 0.5) for value in colours.ground)
+        return letters_on(dice, colours.letters, self.style.contrast)
+
+
+def _column(colour: Colour) -> np.ndarray:
+    return np.array(colour, np.float32)[:, None, None]
+
+
+def _blend(planes: np.ndarray, alpha: np.ndarray, colour: Colour) -> None:
+    """Lays a colour over planes (3, H, W), in place, as far as ``alpha`` (H, W) covers them."""
+    difference = _column(colour) - planes
+    difference *= alpha
+    planes += difference
