@@ -1,0 +1,8 @@
+"""CUTE80: a folder with images and annotation.txt."""
+from src.source import ImageListSource
+
+
+class CUTE80Source(ImageListSource):
+    """CUTE80, curved text (288 words)."""
+
+    name = "cute80"

@@ -1,0 +1,8 @@
+"""SVT-Perspective: a folder with images and annotation.txt."""
+from src.source import ImageListSource
+
+
+class SVTPSource(ImageListSource):
+    """SVT-Perspective (645 words)."""
+
+    name = "svtp"
