@@ -1,0 +1,206 @@
+"""Finds the benchmark sets under a folder: converted ones, LMDB folders, and genuine ones, which it has converted."""
+import contextlib
+import hashlib
+import importlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from src.conversion import UNFINISHED, write_whole
+from src.dataset import SOURCES
+from src.errors import DataError
+from src.report.benchmarks import BENCHMARKS
+
+_DEPTH = 5
+_LISTS = ("annotation.txt", "labels.tsv")
+# What the name of a folder must begin with, letters and digits only; the longest that fits counts.
+_NAMES = {"iiit5k": "iiit5k", "iiit": "iiit5k", "svt": "svt", "svtp": "svtp", "svtperspective": "svtp", "ic03": "ic03",
+          "icdar03": "ic03", "icdar2003": "ic03", "ic13": "ic13", "icdar13": "ic13", "icdar2013": "ic13",
+          "ic15": "ic15", "icdar15": "ic15", "icdar2015": "ic15", "cute": "cute80", "cute80": "cute80"}
+# A genuine file -> its set, converter, and the arguments that name the file and its folder.
+_GENUINE = {
+    "testdata.mat": ("iiit5k", "convert_iiit5k", ("-m", "-i")),
+    "testCharBound.mat": ("iiit5k", "convert_iiit5k", ("-m", "-i")),
+    "test.xml": ("svt", "convert_svt", ("-x", "-d")),
+    "words.xml": ("ic03", "convert_ic03", ("-x", "-d")),
+}
+# Genuine files that are read as they come.
+_READY = {"Challenge2_Test_Task3_GT.txt": "ic13", "Challenge4_Test_Task3_GT.txt": "ic15"}
+
+
+@dataclass
+class FoundSet:
+    """A benchmark set that lies under the folder.
+
+    Attributes:
+        dataset: name for ``create_dataset``.
+        place: where it was found.
+        path: what ``create_dataset`` reads; the folder of the conversion where it was converted.
+        keys: the benchmarks it can give.
+        genuine: the genuine file to convert it from, '' where none is needed.
+        notes: what a reader of the report should know.
+    """
+
+    dataset: str
+    place: str
+    path: str
+    keys: tuple[str, ...]
+    genuine: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Discovery:
+    """All that was found.
+
+    Attributes:
+        sets: usable sets, in the order of the tables.
+        skipped: folder -> why it is not used.
+    """
+
+    sets: list[FoundSet] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def find_sets(root: str, leave_out: str = "") -> Discovery:
+    """Looks for benchmark sets, at most five folders deep.
+
+    A folder is known by its genuine files, or, with an annotation of its own or an LMDB, by its name (or that of the
+    folder around it), such as ``iiit5k``, ``IC13_857`` or ``svt/test``. Folders with 'train' in their name are not
+    used: nothing but the test split is a benchmark.
+
+    Args:
+        root: the folder.
+        leave_out: a folder not to look into.
+
+    Raises:
+        DataError: the folder does not exist.
+    """
+    if not root:
+        raise DataError("no folder given: add --data_root=DIR, the folder with the benchmark sets")
+    if not os.path.isdir(root):
+        raise DataError(f"data_root {root} " + ("is not a folder" if os.path.exists(root) else "does not exist"))
+    found = Discovery()
+    for folder, files in _folders(root, os.path.realpath(leave_out) if leave_out else ""):
+        entry = _classify(root, folder, files)
+        if isinstance(entry, FoundSet):
+            found.sets.append(entry)
+        elif entry:
+            found.skipped[folder] = entry
+    order = [benchmark.key for benchmark in BENCHMARKS]
+    found.sets.sort(key=lambda one: order.index(one.keys[0]))
+    return found
+
+
+def _folders(root: str, leave_out: str) -> Iterator[tuple[str, set[str]]]:
+    """Folders and the files in them, sorted; not below one that is a data set, nor twice through links."""
+    seen: set[str] = set()
+    pending = [(root, 0)]
+    while pending:
+        folder, depth = pending.pop()
+        real = os.path.realpath(folder)
+        if real in seen or real == leave_out:
+            continue
+        seen.add(real)
+        with os.scandir(folder) as entries:
+            entries = sorted(entries, key=lambda entry: entry.name)
+        files = {entry.name for entry in entries if entry.is_file()}
+        yield folder, files
+        if depth < _DEPTH and not files.intersection(("data.mdb", *_LISTS, *_GENUINE, *_READY)):
+            pending += [(entry.path, depth + 1) for entry in reversed(entries)
+                        if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _classify(root: str, folder: str, files: set[str]) -> FoundSet | str:
+    """The set in a folder, or why there is none ('' where it does not look like one)."""
+    marks = files.intersection(("data.mdb", *_LISTS, *_GENUINE, *_READY))
+    if not marks:
+        return ""
+    if UNFINISHED in files:
+        return "an unfinished conversion"
+    inside = os.path.relpath(folder, root)
+    names = [os.path.basename(os.path.abspath(root))] + ([] if inside == "." else inside.split(os.sep))
+    if "train" in names[-1].lower():
+        return "training data, by its name"
+    if "data.mdb" in marks:
+        return _lmdb(folder, names)
+    ready = next((name for name in _READY if name in marks), None)
+    listed = next((name for name in _LISTS if name in marks), None)
+    if ready and not listed:
+        return _found(_READY[ready], folder)
+    if listed:
+        dataset = _by_name(names)
+        if dataset is None:
+            return f"holds {listed}, but its name is not that of a benchmark set"
+        return _found(dataset, folder)
+    genuine = next(name for name in _GENUINE if name in marks)
+    return _found(_GENUINE[genuine][0], folder, genuine)
+
+
+def _found(dataset: str, folder: str, genuine: str = "") -> FoundSet | str:
+    if dataset not in SOURCES:
+        return f"the data set {dataset} cannot be read by this version"
+    keys = tuple(benchmark.key for benchmark in BENCHMARKS if benchmark.dataset == dataset)
+    return FoundSet(dataset, folder, folder, keys, genuine)
+
+
+def _lmdb(folder: str, names: list[str]) -> FoundSet | str:
+    """An LMDB folder holds one benchmark, which its name tells: IIIt5k_3000, SVT, IC03_860, ..."""
+    if "lmdb" not in SOURCES:
+        return "LMDB folders cannot be read by this version"
+    name = _plain(names[-1])
+    name = {"iiit5k3000": "iiit5k", "cute": "cute80"}.get(name, name)
+    key = next((benchmark.key for benchmark in BENCHMARKS if _plain(benchmark.key) == name), None)
+    return FoundSet("lmdb", folder, folder, (key,)) if key else "an LMDB, but its name is not that of a benchmark set"
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^0-9a-z]", "", name.lower())
+
+
+def _by_name(names: list[str]) -> str | None:
+    """The data set that the innermost telling folder is named after."""
+    for name in reversed(names):
+        fits = [key for key in _NAMES if _plain(name).startswith(key)]
+        if fits:
+            return _NAMES[max(fits, key=len)]
+    return None
+
+
+def convert(found: FoundSet, cache: str) -> None:
+    """Converts a genuine set into a folder of the cache, unless that was done before; sets its ``path``.
+
+    Args:
+        found: the set; one that needs no conversion stays as it is.
+        cache: where conversions go; nothing is written where the set lies.
+
+    Raises:
+        DataError: it cannot be converted.
+    """
+    if not found.genuine:
+        return
+    _, program, options = _GENUINE[found.genuine]
+    source = os.path.join(found.place, found.genuine)
+    state = os.stat(source)
+    stamp = json.dumps([os.path.realpath(source), state.st_size, state.st_mtime_ns])
+    folder = os.path.join(cache, f"{found.dataset}-{hashlib.sha256(stamp.encode()).hexdigest()[:10]}")
+    done = os.path.join(folder, "converted.json")
+    found.path = folder
+    if os.path.isfile(done):
+        with open(done, encoding="utf-8") as file:
+            found.notes += json.load(file)
+        return
+    arguments = [options[0], source, options[1], found.place, "-o", folder, "--overwrite"]
+    with contextlib.redirect_stdout(io.StringIO()):  # its advice on how to use the folder is not for this reader
+        code = importlib.import_module(program).main(arguments)
+    notes = [f"converted from {found.genuine}"]
+    if code:
+        with open(os.path.join(folder, "annotation.report.txt"), encoding="utf-8") as file:
+            left_out = file.read().splitlines()
+        first = ": ".join(left_out[0].split("\t"))
+        notes.append(f"{len(left_out)} entries could not be converted, the first: {first}")
+    write_whole(done, json.dumps(notes).encode())
+    found.notes += notes
