@@ -1,0 +1,59 @@
+"""Optional CPU accelerator: the network's slow operators run on the oneDNN library that MindSpore ships.
+
+MindSpore hands oneDNN plain layouts, for which it has only slow kernels on AVX-512 machines. The C++ operators here
+call the same library with layouts of its choice. They are compiled once, on first use, with the system's g++ and kept
+in the user's cache folder. Without a compiler, on another platform, or on any error everything stays as it was.
+
+    usable, reason = available()       # before mindspore is imported: decides whether its CPU cap is needed
+    print(accelerate(network))         # swaps the operators in place; parameters and their names stay
+    restore(network)                   # back to the stock operators, for export say
+
+`CRNN_ONEDNN=0` switches it off. Threads: `OMP_NUM_THREADS`, else one per core.
+"""
+from typing import TYPE_CHECKING
+
+from src.onednn.build import BuildError, available, library
+
+if TYPE_CHECKING:
+    from mindspore import nn
+
+__all__ = ["BuildError", "accelerate", "available", "library", "restore"]
+
+
+def accelerate(net: "nn.Cell", dtype: str = "float32") -> str:
+    """Swaps the operators of a built network in place.
+
+    The very same cells and Parameter objects stay, under the same names; only what the cells compute with changes.
+
+    Args:
+        net: a network; its convolutions, the convolution stages of `src.crnn` and bidirectional LSTMs are swapped.
+        dtype: "float32", or "bfloat16": convolutions compute in bfloat16 and hand each other bfloat16, while
+            parameters, batch statistics, gradients of parameters and everything else stay float32.
+
+    Returns:
+        One line: what runs now and, where operators stayed stock, why.
+
+    Raises:
+        ValueError: unknown dtype.
+    """
+    if dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"dtype is {dtype!r}; choose float32 or bfloat16")
+    usable, reason = available()
+    if not usable:
+        return f"stock operators: {reason}"
+    from src.onednn import cells
+
+    try:
+        return cells.accelerate(net, dtype)
+    except Exception as error:  # an optional speed-up must not be what ends a program
+        cells.restore(net)
+        return f"stock operators: the accelerator failed ({type(error).__name__}: {error})"
+
+
+def restore(net: "nn.Cell") -> None:
+    """Gives a network its stock operators back; does nothing to one that was never accelerated."""
+    usable, _ = available()
+    if usable:
+        from src.onednn import cells
+
+        cells.restore(net)
