@@ -1,0 +1,62 @@
+"""An evaluation as the configuration asks for it, with any network: the body of eval.py and eval_onnx.py."""
+import contextlib
+
+from src.charset import Charset
+from src.errors import DataError
+from src.evaluation import Forward, evaluate
+from src.metric import EvalResult, normalise
+from src.model_utils.config import Config
+
+
+def run_evaluation(config: Config, forward: Forward, charset: Charset, network: str) -> EvalResult:
+    """Reads ``config.eval_dataset`` (or the embedded words) and prints what was found, but for the last two lines.
+
+    Args:
+        config: the options; data set and decoder.
+        forward: the network.
+        charset: its classes.
+        network: line that says which network it is.
+
+    Raises:
+        DataError: the data cannot be read, or not one image of it.
+    """
+    from src.dataset import create_dataset
+    from src.decoding import choose_decoder
+    from src.embedded import fill_in_data
+    from src.predictions import PredictionFile
+    from src.progress import Progress
+
+    fill_in_data(config, "eval_dataset")
+    dataset = create_dataset(config.eval_dataset, config.eval_dataset_path, config.batch_size, is_training=False,
+                             config=config)
+    decoding = choose_decoder(config, charset, dataset.source)
+    print(f"{network}\ndata: {config.eval_dataset} {config.eval_dataset_path}\n"
+          f"{dataset.report.summary()}\n{decoding.description}", flush=True)
+    progress = Progress(dataset.num_samples, "reading", enabled=config.show_progress != "never")
+    with PredictionFile(config.save_predictions) if config.save_predictions else contextlib.nullcontext() as file:
+
+        def show(batch, readings) -> None:
+            if config.print_predictions:
+                progress.clear()
+                for truth, reading, reference in zip(batch.text, readings, batch.reference, strict=True):
+                    truth, text = normalise(truth, charset), normalise(reading.text, charset)
+                    print(f"{'   ' if truth == text else 'x  '}prediction: {text} , truth: {truth} , "
+                          f"confidence: {reading.confidence:.3f} , {reference}")
+            if file:
+                file.add(batch.reference, batch.text, readings)
+            progress.update(len(readings))
+
+        result = evaluate(forward, dataset, decoding.decoder, charset, show, decoding.lexicons)
+    progress.close()
+    if not result.total:
+        raise DataError(f"no image of {config.eval_dataset_path} could be read")
+    if dataset.corrupted:
+        print(f"{len(dataset.corrupted)} images could not be read and are not counted: "
+              f"{', '.join(dataset.corrupted[:5])}")
+    for line in [*decoding.report(), *([f"predictions: {file.path}"] if file else [])]:
+        print(line)
+    low, high = result.interval
+    print(f"word accuracy: {100 * result.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f}), "
+          f"1-NED: {result.one_minus_ned:.4f}, CER: {result.cer:.4f}, calibration error (ECE): {result.ece:.4f}",
+          flush=True)
+    return result

@@ -1,0 +1,82 @@
+"""Sets MindSpore up for a program: the device, graph mode, and what makes CPUs fast."""
+from typing import TYPE_CHECKING
+
+from src.errors import ConfigError
+from src.model_utils.config import Config
+from src.model_utils.device_adapter import apply_cpu_cap, get_device_id, resolve_device_target
+from src.onednn import accelerate, available
+
+if TYPE_CHECKING:
+    from mindspore import nn
+
+
+def set_up_context(config: Config, own_operators: bool = False) -> str:
+    """Prepares MindSpore; call it before anything else imports it.
+
+    Sets ``config.device_target`` to what "auto" stands for, and ``config.cpu_operators`` to "stock" where our own
+    operators cannot be used.
+
+    Args:
+        config: has device_target, device_id and cpu_operators.
+        own_operators: the program hands its network to :func:`speed_up`, so that MindSpore's own convolutions need not
+            be fast.
+
+    Returns:
+        One line about the device and how the CPU's convolutions run.
+
+    Raises:
+        ConfigError: the device that was asked for is not there, or a key asks for what is not built yet.
+    """
+    for key, instead in (("enable_modelarts", "copy the data by hand and give its path"),
+                         ("run_distribute", "train on one device")):
+        if getattr(config, key):
+            raise ConfigError(f"{key} is not built yet in this version; leave it out and {instead}")
+    remark = _prepare_cpu(config, own_operators) if config.device_target in ("auto", "CPU") else ""
+    import mindspore as ms
+
+    config.device_target = resolve_device_target(config.device_target)
+    device = get_device_id(config.device_id)
+    try:
+        # A process that has computed before may not choose its device again, not even the same one.
+        if config.device_target != "CPU":
+            ms.set_device(config.device_target, device)
+        elif ms.get_context("device_target") != "CPU":
+            ms.set_device("CPU")
+    except (RuntimeError, ValueError, AttributeError) as error:
+        reason = str(error).strip().split(". ")[0].splitlines()[0]
+        raise ConfigError(f"device_target {config.device_target}, device {device} cannot be used here ({reason}); "
+                          "choose another device_target") from error
+    ms.set_context(mode=ms.GRAPH_MODE)
+    if config.device_target == "CPU":
+        return f"mindspore {ms.__version__} on CPU; {remark}"
+    return f"mindspore {ms.__version__} on {config.device_target} {device}"
+
+
+def speed_up(network: "nn.Cell", config: Config) -> str:
+    """Gives a network our own CPU operators where they can be used; its parameters and their names stay.
+
+    Returns:
+        One line: what computes now.
+
+    Raises:
+        ConfigError: amp asks for bfloat16 where it cannot be had.
+    """
+    bf16 = config.amp == "bf16"
+    if config.device_target == "CPU" and config.cpu_operators == "auto":
+        line = accelerate(network, "bfloat16" if bf16 else "float32")
+        if bf16 and ", bfloat16" not in line:
+            raise ConfigError(f"amp bf16 cannot be had here ({line}); leave amp out")
+        return line
+    if bf16:
+        raise ConfigError("amp bf16 is for the CPU with cpu_operators auto, which needs a C++ compiler (g++); "
+                          "leave amp out")
+    return "stock operators"
+
+
+def _prepare_cpu(config: Config, own_operators: bool) -> str:
+    """Chooses between our own operators and MindSpore's under a cap; the cap would slow ours down."""
+    usable, reason = available() if own_operators and config.cpu_operators == "auto" else (False, "")
+    if usable:
+        return "own oneDNN operators"
+    config.cpu_operators = "stock"
+    return (f"own operators not used ({reason}); " if reason else "") + apply_cpu_cap()
