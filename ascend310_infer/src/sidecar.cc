@@ -1,0 +1,100 @@
+// Reads and checks the facts that export.py wrote.
+#include "sidecar.h"
+
+#include <cstdlib>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "error.h"
+#include "image.h"
+#include "json.h"
+
+namespace crnn {
+namespace {
+
+const char kAlphanumeric[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+class Facts {
+ public:
+  explicit Facts(std::map<std::string, std::string> entries) : entries_(std::move(entries)) {}
+
+  const std::string &Text(const std::string &name) const {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) {
+      throw Error("it does not tell the " + name + " of the model");
+    }
+    return found->second;
+  }
+  double Number(const std::string &name) const {
+    const std::string &text = Text(name);
+    char *rest = nullptr;
+    const double value = std::strtod(text.c_str(), &rest);
+    if (text.empty() || *rest != '\0' || !std::isfinite(value)) {
+      throw Error(name + " is '" + text + "', which is not a number");
+    }
+    return value;
+  }
+  int Size(const std::string &name) const {
+    const double value = Number(name);
+    if (value < 1 || value > 1 << 20 || value != std::floor(value)) {
+      throw Error(name + " is " + Text(name) + ", which is not possible");
+    }
+    return static_cast<int>(value);
+  }
+  void MustBe(const std::string &name, const std::string &wanted) const {
+    const auto found = entries_.find(name);
+    if (found != entries_.end() && found->second != wanted) {
+      throw Error("it wants images with " + name + " '" + found->second + "', but this program makes '" + wanted + "'");
+    }
+  }
+
+ private:
+  std::map<std::string, std::string> entries_;
+};
+
+ModelFacts Check(const Facts &facts) {
+  ModelFacts result;
+  result.characters = SplitUtf8(facts.Text("label_dict"));
+  const std::set<std::string> distinct(result.characters.begin(), result.characters.end());
+  if (result.characters.empty() || distinct.size() != result.characters.size()) {
+    throw Error("label_dict is empty or holds a character twice");
+  }
+  result.width = facts.Size("image_width");
+  result.height = facts.Size("image_height");
+  result.mean = static_cast<float>(facts.Number("mean"));
+  result.scale = static_cast<float>(facts.Number("scale"));
+  if (result.scale == 0) {
+    throw Error("scale cannot be 0");
+  }
+  facts.MustBe("channel_order", "BGR");
+  facts.MustBe("resize", "stretch, cv2.INTER_LINEAR");
+  const auto count = static_cast<double>(result.characters.size());
+  if (facts.Number("class_num") != count + 1 || facts.Number("blank") != count) {
+    throw Error("class_num " + facts.Text("class_num") + " and blank " + facts.Text("blank") +
+                " contradict its label_dict");
+  }
+  return result;
+}
+
+}  // namespace
+
+ModelFacts ReadSidecar(const std::string &model_path, std::string *note) {
+  const std::string path = model_path + ".json";
+  if (!std::filesystem::exists(path)) {
+    ModelFacts result;
+    result.characters = SplitUtf8(kAlphanumeric);
+    result.width = result.height = 0;
+    *note = path + " is missing; taking the characters a to z and 0 to 9, mean and scale 127.5";
+    return result;
+  }
+  try {
+    const std::vector<uint8_t> bytes = ReadFile(path);
+    return Check(Facts(ReadJsonObject(std::string(bytes.begin(), bytes.end()))));
+  } catch (const Error &error) {
+    throw Error(path + ": " + error.what() + "; export the model again");
+  }
+}
+
+}  // namespace crnn

@@ -1,0 +1,42 @@
+"""Exports a checkpoint as MINDIR, AIR or ONNX; every file is loaded again and compared before it is kept."""
+import numpy as np
+
+from predict import find_images
+from src.errors import ConfigError, run_main
+from src.model_utils.config import Config, load_config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exports as configured; returns the exit code."""
+    config = load_config(argv, description="Export a CRNN checkpoint as MINDIR, AIR or ONNX.")
+    from src.deploy.targets import no_air, read_formats
+    formats = read_formats(config)
+    calibration = calibration_paths(config) if config.quantize != "none" else []
+    from src.model_utils.context import set_up_context  # decides on the CPU cap before MindSpore is imported
+    print(set_up_context(config, own_operators=False), flush=True)
+    if "AIR" in formats and config.device_target != "Ascend":
+        raise ConfigError(no_air(config.device_target))
+    from src.deploy.exporter import Exporter
+
+    exporter = Exporter(config)
+    for file_format in formats:
+        if file_format == "ONNX":
+            exporter.write_onnx(calibration)
+        else:
+            exporter.write_mindspore(file_format)
+    return 0
+
+
+def calibration_paths(config: Config) -> list[str]:
+    """The images to calibrate on, evenly spread over those in ``config.calibration_path``.
+
+    Raises:
+        DataError: there is none.
+    """
+    paths = list(find_images((config.calibration_path,)))
+    chosen = np.unique(np.linspace(0, len(paths) - 1, config.calibration_images).astype(int))
+    return [paths[i] for i in chosen]
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""Files for deployment: written, described, checked and read back."""

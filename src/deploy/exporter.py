@@ -1,0 +1,176 @@
+"""Writes the exported files of one checkpoint; each is loaded again and compared with it before it is kept."""
+import itertools
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from mindspore import nn
+
+from src.charset import Charset
+from src.crnn import build_network
+from src.decode import GreedyDecoder
+from src.deploy.check import measure, probe_batch, require_close
+from src.deploy.metadata import ModelInfo, sidecar_path, write_sidecar
+from src.deploy.mindir import load_mindir, write_mindspore
+from src.deploy.onnx_graph import build_onnx
+from src.deploy.onnx_recogniser import OnnxNetwork
+from src.deploy.quantise import quantise
+from src.deploy.targets import Sizes, sizes_for, target_path, written
+from src.errors import CheckpointError, DataError
+from src.evaluation import Forward, network_forward
+from src.model_utils.checkpoint import adopt, load_weights, read_checkpoint
+from src.model_utils.config import Config
+from src.preprocess import InputSpec, read_image, to_batch
+from src.recogniser import QUICKSTART_CHECKPOINT
+
+_CALIBRATION_BATCH = 20
+_PROBES = 6  # images a file is compared on
+
+
+class Exporter:
+    """A checkpoint and where its exported files go.
+
+    Args:
+        config: has ``ckpt_file``, ``file_name`` and the other keys of the Export group; takes over what the checkpoint
+            was trained with.
+
+    Raises:
+        CheckpointError: no checkpoint given, or not one of this network.
+    """
+
+    def __init__(self, config: Config) -> None:
+        path = config.ckpt_file or config.checkpoint_path or str(QUICKSTART_CHECKPOINT)
+        if path == str(QUICKSTART_CHECKPOINT) and not QUICKSTART_CHECKPOINT.is_file():
+            raise CheckpointError("no checkpoint given; add --ckpt_file=FILE")
+        self.config, self.checkpoint = config, read_checkpoint(path)
+        adopt(config, self.checkpoint)
+        self.charset = Charset.from_config(config.label_dict)
+        self.net = self._network(full_precision=True)
+        print(f"checkpoint: {path}, {config.model_version}, {config.class_num} classes", flush=True)
+
+    def write_mindspore(self, file_format: str) -> None:
+        """Writes a MINDIR or AIR file and its JSON file.
+
+        Args:
+            file_format: "MINDIR" or "AIR".
+
+        Raises:
+            CRNNError: the file differs from the checkpoint; nothing is kept.
+        """
+        path, sizes = target_path(self.config, file_format), sizes_for(file_format, self.config)
+        info = self._info(sizes.width)
+        # On Ascend the network computes in float16, and so does what MindSpore exports there.
+        net = self._network(full_precision=False) if self.config.device_target == "Ascend" else self.net
+        with written(path) as (partial, keep), written(sidecar_path(path)) as (partial_json, keep_json):
+            write_mindspore(net, partial, file_format, sizes.batch, info.image_height, sizes.width)
+            verdict = "not compared: MindSpore cannot load AIR again"
+            if file_format == "MINDIR":
+                verdict = self._check(net, load_mindir(partial), info, str(path), _probes(info.spec, sizes))
+            shape = [sizes.batch or -1, 3, info.image_height, sizes.width or -1]
+            write_sidecar(partial, info, {"input_shape": shape}).replace(partial_json)
+            keep()
+            keep_json()
+        _report(path, sizes, verdict)
+
+    def write_onnx(self, calibration: list[str]) -> None:
+        """Writes an ONNX file, and with ``config.quantize`` an 8-bit one beside it.
+
+        Args:
+            calibration: paths of the images to calibrate on.
+
+        Raises:
+            CRNNError: a file differs too much from the checkpoint; it is not kept.
+            DataError: none of the images can be read.
+        """
+        sizes = sizes_for("ONNX", self.config)
+        info = replace(self._info(sizes.width), weights=self.config.onnx_weights)
+        probes = _probes(info.spec, sizes)
+        self._keep_onnx(self._build(info, sizes), info, sizes, probes, "")
+        if self.config.quantize == "int8":
+            info = replace(info, weights="float32")
+            images = read_images(calibration)
+            print(f"calibrating on {len(images)} images of {self.config.calibration_path}", flush=True)
+            batches = list(in_batches(images, info.spec, sizes.batch or min(_CALIBRATION_BATCH, len(images))))
+            small = quantise(self._build(info, sizes), info, batches)
+            self._keep_onnx(small, replace(info, weights="int8"), sizes, batches, "_int8")
+
+    def _network(self, full_precision: bool) -> nn.Cell:
+        config = self.config
+        net = build_network(config.model_version, config.class_num, config.hidden_size, config.use_dropout,
+                            full_precision)
+        load_weights(net, self.checkpoint)
+        return net.set_train(False)
+
+    def _info(self, width: int | None) -> ModelInfo:
+        spec = InputSpec.from_config(self.config)
+        if width:  # all images get this one, by stretching or by padding
+            spec = replace(spec, width=width, widths=(width,) if spec.keep_ratio else ())
+        return ModelInfo.of(self.charset, self.config.model_version, spec)
+
+    def _build(self, info: ModelInfo, sizes: Sizes) -> onnx.ModelProto:
+        return build_onnx(self.checkpoint.weights, info, self.net.vgg.conv1.bn.eps, sizes.batch, sizes.width)
+
+    def _keep_onnx(self, model: onnx.ModelProto, info: ModelInfo, sizes: Sizes, batches: list[np.ndarray],
+                   suffix: str) -> None:
+        """Writes a model, compares it with the checkpoint on the batches, and keeps it when it is close enough."""
+        path = target_path(self.config, "ONNX", suffix)
+        with written(path) as (partial, keep):
+            partial.write_bytes(model.SerializeToString())
+            verdict = self._check(self.net, OnnxNetwork(partial), info, str(path), batches)
+            keep()
+        _report(path, sizes, verdict)
+
+    def _check(self, net: nn.Cell, exported: Forward, info: ModelInfo, name: str, batches: list[np.ndarray]) -> str:
+        """Compares a loaded file with the checkpoint's network and says what was found."""
+        forward = network_forward(net, 1)
+        pairs = [(forward(batch), exported(batch)) for batch in batches]
+        difference = measure(pairs)
+        require_close(difference, info.weights, name)
+        verdict = f"max abs difference to the checkpoint {difference.largest:.2g} on {difference.images} images"
+        if info.weights != "float32":
+            decoder = GreedyDecoder(self.charset)
+            same = sum(one.text == other.text for pair in pairs
+                       for one, other in zip(*map(decoder, pair), strict=True))
+            verdict += f", {same} of them read the same"
+        return verdict
+
+
+def _probes(spec: InputSpec, sizes: Sizes) -> list[np.ndarray]:
+    """Drawn images in batches a file of these sizes takes; several batch sizes and widths where they are free."""
+    widths = [sizes.width] if sizes.width else [spec.width, spec.width + 53]
+    counts = [sizes.batch] * -(-_PROBES // sizes.batch) if sizes.batch else [1, _PROBES - 1]
+    return [probe_batch(count, replace(spec, width=width), seed=number)
+            for number, (count, width) in enumerate(zip(counts, itertools.cycle(widths), strict=False))]
+
+
+def _report(path: Path, sizes: Sizes, verdict: str) -> None:
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {sizes}; {verdict}", flush=True)
+
+
+def read_images(paths: list[str]) -> list[np.ndarray]:
+    """Reads images, (H, W, 3) uint8 each; one that cannot be read is named and left out.
+
+    Raises:
+        DataError: none can be read.
+    """
+    images = []
+    for path in paths:
+        try:
+            images.append(read_image(path))
+        except DataError as error:
+            print(f"warning: not calibrated on: {error}", file=sys.stderr)
+    if not images:
+        raise DataError(f"none of the {len(paths)} images to calibrate on can be read, such as {paths[0]}")
+    return images
+
+
+def in_batches(images: list[np.ndarray], spec: InputSpec, size: int) -> Iterator[np.ndarray]:
+    """Yields images as batches of one size (size, 3, H, W); the last is filled up with the first images again."""
+    if spec.keep_ratio:  # together with those of similar width, so that they are padded as in evaluation
+        images = sorted(images, key=spec.fitted_width)
+    filled = images + [images[k % len(images)] for k in range(-len(images) % size)]
+    for first in range(0, len(filled), size):
+        yield to_batch(filled[first:first + size], spec)

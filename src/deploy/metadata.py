@@ -1,0 +1,153 @@
+"""What travels with an exported network: how to prepare images for it and what its classes mean."""
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from src.charset import Charset
+from src.errors import CheckpointError, ConfigError
+from src.preprocess import InputSpec
+
+PROJECT_VERSION = "1.0.0"
+CHANNEL_ORDER = "BGR"
+STRETCH = "stretch, cv2.INTER_LINEAR"
+KEEP_RATIO = "keep ratio, cv2.INTER_LINEAR, pad right with the last column to the next of bucket_widths"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The facts about an exported network; ONNX metadata properties, or the keys of a JSON file beside the others.
+
+    Attributes:
+        label_dict: the characters, in the order of the classes.
+        model_version: "V1" or "V2".
+        image_width: columns the network was trained with, in pixels.
+        image_height: rows of the input, in pixels.
+        class_num: number of classes: the characters and the blank.
+        blank: class of the CTC blank, the last one.
+        mean: subtracted from every channel, in grey levels.
+        scale: divides every channel afterwards, in grey levels.
+        channel_order: order of the three input channels.
+        resize: how an image gets its size: ``STRETCH`` or ``KEEP_RATIO``.
+        weights: "float32", "float16" (stored so, computed in float32) or "int8".
+        project_version: of the program that wrote the file.
+        bucket_widths: the widths of KEEP_RATIO in pixels, rising, with commas; empty for STRETCH.
+    """
+
+    label_dict: str
+    model_version: str
+    image_width: int
+    image_height: int
+    class_num: int
+    blank: int
+    mean: float = InputSpec.mean
+    scale: float = InputSpec.scale
+    channel_order: str = CHANNEL_ORDER
+    resize: str = STRETCH
+    weights: str = "float32"
+    project_version: str = PROJECT_VERSION
+    bucket_widths: str = ""
+
+    @classmethod
+    def of(cls, charset: Charset, model_version: str, spec: InputSpec, weights: str = "float32") -> "ModelInfo":
+        """Describes a network of this project."""
+        return cls(charset.characters, model_version, spec.width, spec.height, charset.class_num, charset.blank,
+                   spec.mean, spec.scale, resize=KEEP_RATIO if spec.keep_ratio else STRETCH, weights=weights,
+                   bucket_widths=",".join(map(str, spec.widths)))
+
+    @property
+    def spec(self) -> InputSpec:
+        """How images are prepared."""
+        widths = tuple(int(width) for width in self.bucket_widths.split(",") if width)
+        return InputSpec(self.image_height, self.image_width, self.mean, self.scale, widths)
+
+    @property
+    def charset(self) -> Charset:
+        """The classes."""
+        return Charset(self.label_dict)
+
+    def to_dict(self) -> dict[str, str | int | float]:
+        """All facts by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object], where: str) -> "ModelInfo":
+        """Takes the facts from metadata properties (all text) or from JSON; names it does not know are left alone.
+
+        Args:
+            values: the facts by name.
+            where: the file, for messages.
+
+        Raises:
+            CheckpointError: one is missing, cannot be read or contradicts another, or this program prepares images in
+                another way than the file asks for.
+        """
+        found = {}
+        for entry in fields(cls):
+            if entry.name not in values:
+                if entry.name == "bucket_widths":  # younger than the other facts
+                    continue
+                raise CheckpointError(f"{where} does not tell its {entry.name}; export it again with export.py")
+            value = values[entry.name]
+            try:
+                if isinstance(value, bool) or not isinstance(value, str | int | float):
+                    raise ValueError
+                found[entry.name] = entry.type(value)
+            except (ValueError, OverflowError):
+                raise CheckpointError(f"{where}: {entry.name} cannot be {value!r}; export it again with "
+                                      "export.py") from None
+        info = cls(**found)
+        try:
+            charset, spec = info.charset, info.spec
+        except (ConfigError, ValueError) as error:
+            raise CheckpointError(f"{where}: {error}") from error
+        if (info.class_num, info.blank) != (charset.class_num, charset.blank):
+            raise CheckpointError(f"{where}: class_num {info.class_num} and blank {info.blank} contradict its "
+                                  f"label_dict, which makes {charset.class_num} and {charset.blank}; export it again "
+                                  "with export.py")
+        ours = {"mean": InputSpec.mean, "scale": InputSpec.scale, "channel_order": CHANNEL_ORDER,
+                "resize": KEEP_RATIO if spec.keep_ratio else STRETCH}
+        for name, value in ours.items():
+            if getattr(info, name) != value:
+                raise CheckpointError(f"{where} wants images with {name} {getattr(info, name)!r}, but this program "
+                                      f"prepares them with {value!r}; use the program version {info.project_version}")
+        return info
+
+
+def sidecar_path(path: str | os.PathLike) -> Path:
+    """The JSON file beside an exported file: ``crnn.mindir.json`` of ``crnn.mindir``."""
+    return Path(f"{os.fspath(path)}.json")
+
+
+def write_sidecar(path: str | os.PathLike, info: ModelInfo, extra: Mapping[str, object] | None = None) -> Path:
+    """Writes the JSON file beside an exported file and returns its path.
+
+    Args:
+        path: the exported file.
+        info: its facts.
+        extra: further entries for people and other programs, such as the input shape.
+    """
+    target = sidecar_path(path)
+    text = json.dumps({**info.to_dict(), **(extra or {})}, indent=2, ensure_ascii=False)
+    target.write_text(text + "\n", encoding="utf-8")
+    return target
+
+
+def read_sidecar(path: str | os.PathLike) -> ModelInfo:
+    """Reads the JSON file beside an exported file.
+
+    Raises:
+        CheckpointError: it is missing or cannot be used.
+    """
+    source = sidecar_path(path)
+    try:
+        values = json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{source} is missing; copy it along with {path}, or export again with "
+                              "export.py") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{source} is not JSON ({error}); export again with export.py") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{source} does not hold facts by name; export again with export.py")
+    return ModelInfo.from_mapping(values, str(source))

@@ -1,0 +1,108 @@
+"""What export.py is asked for: formats, sizes, and the files to write."""
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src.errors import ConfigError
+
+FORMATS = ("MINDIR", "AIR", "ONNX")
+_ENDINGS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx"}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Size of the input of an exported network; None where it is free.
+
+    Attributes:
+        batch: images per call.
+        width: of the images in pixels.
+    """
+
+    batch: int | None
+    width: int | None
+
+    def __str__(self) -> str:
+        return f"batch {self.batch or 'any'}, width {self.width or 'any'}"
+
+
+def read_formats(config: Any) -> list[str]:
+    """The formats of ``config.file_format``, each once.
+
+    Raises:
+        ConfigError: unknown format, or options that do not go together.
+    """
+    known = {name.lower(): name for name in FORMATS}
+    formats = []
+    for word in config.file_format.replace(",", " ").split():
+        if word.lower() not in known:
+            raise ConfigError(f"file_format: expected {', '.join(FORMATS)} (several with commas), got {word!r}")
+        formats.append(known[word.lower()])
+    if not formats:
+        raise ConfigError(f"file_format is empty; give {', '.join(FORMATS)}, or several with commas")
+    if "AIR" in formats and config.device_target not in ("auto", "Ascend"):
+        raise ConfigError(no_air(config.device_target))
+    if "ONNX" not in formats and config.quantize != "none":
+        raise ConfigError(f"quantize {config.quantize} makes an ONNX file; add ONNX to file_format")
+    if config.quantize != "none" and not config.calibration_path:
+        raise ConfigError(f"quantize {config.quantize} needs word images to calibrate on; add "
+                          "--calibration_path=FOLDER")
+    return list(dict.fromkeys(formats))
+
+
+def no_air(device: str) -> str:
+    """Why AIR cannot be written on a device."""
+    return (f"file_format AIR needs an Ascend device, but device_target is {device}; export it on a machine with one, "
+            "or choose MINDIR or ONNX")
+
+
+def sizes_for(file_format: str, config: Any) -> Sizes:
+    """The input size of one format: what was asked for, or what is usual for it.
+
+    Raises:
+        ConfigError: too narrow for the network.
+    """
+    free = file_format == "ONNX"
+    free_width = free or config.keep_ratio
+    batch, width = config.export_batch_size, config.export_width
+    if isinstance(width, int) and 0 < width < 5:
+        raise ConfigError(f"export_width {width} leaves the network no time step; give at least 5, or dynamic")
+    return Sizes(None if batch == "dynamic" else batch or (None if free else 1),
+                 None if width == "dynamic" else width or (None if free_width else config.image_width))
+
+
+def target_path(config: Any, file_format: str, suffix: str = "") -> Path:
+    """The file to write: ``file_name`` without an ending of ours, the suffix, and the ending of the format."""
+    name = config.file_name
+    for ending in _ENDINGS.values():
+        name = name.removesuffix(ending)
+    if not name or name.endswith(("/", os.sep)):
+        raise ConfigError(f"file_name {config.file_name!r} names no file; give one such as crnn or models/crnn")
+    return Path(f"{name}{suffix}{_ENDINGS[file_format]}")
+
+
+@contextmanager
+def written(path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Lets a file appear only when it is complete and checked.
+
+    Yields:
+        The path to write to, in the same folder, and what to call when the file is good. Without that call nothing
+        stays behind.
+
+    Raises:
+        ConfigError: a folder has that name.
+        OSError: the folder cannot be written to.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; choose another file_name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    partial.write_bytes(b"")  # fails here, with the file's name, where nothing can be written
+    partial.unlink()
+    try:
+        yield partial, lambda: os.replace(partial, path)
+    finally:
+        if partial.exists():
+            partial.unlink()

@@ -1,0 +1,290 @@
+"""The C++ program on the CPU, with MindSpore Lite's runtime: the whole chain from image files to scores and texts."""
+import os
+import re
+import shutil
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+
+from src.charset import Charset
+from src.decode import GreedyDecoder
+from src.preprocess import InputSpec, read_image, to_batch
+from tests import cpp
+from tests.conftest import REPO
+from tests.onnx_models import CHARACTERS, write_checkpoint
+
+QUIET = {"GLOG_v": "3"}
+
+
+@pytest.fixture(scope="module")
+def lite():
+    """The runtime; fetched from PyPI on first use."""
+    cpp.require("bash")
+    done = subprocess.run(["bash", "tools/fetch_lite.sh"], cwd=REPO, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"MindSpore Lite cannot be fetched: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def program(lite):
+    return cpp.build(lite) / "crnn_infer"
+
+
+class Models:
+    """A network as this MindSpore runs it, and its files for Lite, by batch size (None: free)."""
+
+    def __init__(self, folder, weights):
+        import mindspore as ms
+
+        from src.crnn import build_network
+        from src.evaluation import network_forward
+        from src.model_utils.checkpoint import load_weights, read_checkpoint
+
+        ms.set_context(mode=ms.GRAPH_MODE)
+        self.folder, self.checkpoint = folder, weights
+        checkpoint = read_checkpoint(str(weights))
+        net = build_network(checkpoint.model_version, checkpoint.class_num, checkpoint.hidden_size)
+        load_weights(net, checkpoint)
+        self.forward = network_forward(net, 16)
+
+    def file(self, batch):
+        from src.deploy.lite_mindir import export_for_lite
+
+        path = self.folder / f"batch_{batch}.mindir"
+        return path if path.is_file() else export_for_lite(self.checkpoint, path, batch, 100)
+
+    def logits(self, paths) -> np.ndarray:
+        """(T, N, C), by this MindSpore."""
+        batches = [self.forward(to_batch([read_image(path) for path in paths[first:first + 16]], InputSpec()))
+                   for first in range(0, len(paths), 16)]
+        return np.concatenate(batches, axis=1)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A network of the real size, its weights drawn from a seed."""
+    folder = tmp_path_factory.mktemp("models")
+    return Models(folder, write_checkpoint(folder / "V2.npz"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Images of mixed sizes and formats in nested folders, two pairs sharing a stem, and an annotation."""
+    folder = tmp_path_factory.mktemp("data set")
+    rng = np.random.default_rng(0)
+    names = [f"{number}.{('png', 'jpg', 'bmp')[number % 3]}" for number in range(7)]
+    names += ["sub/deeper/x.png", "sub/0.PNG", "x.png"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        height, width = rng.integers(8, 90), rng.integers(8, 300)
+        image = cv2.resize(rng.integers(0, 256, (4, 9, 3), np.uint8), (int(width), int(height)))
+        cv2.imwrite(str(folder / name), image)
+    (folder / "annotation.txt").write_text("")
+    return folder, sorted(names)
+
+
+def run(program, model, data, output, *words, device="CPU", **environment):
+    return cpp.run(program, f"--device_type={device}", f"--mindir_path={model}", "--dataset_path", data,
+                   f"--output_path={output}", *words, env={**QUIET, **environment})
+
+
+def results(output) -> dict[str, np.ndarray]:
+    """Scores by image, as the index tells."""
+    folder = output / "result_Files"
+    lines = [line.split("\t") for line in (folder / "index.tsv").read_text().splitlines()]
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*_0.bin")}
+    assert found == {name for _, name in lines}
+    return {image: np.fromfile(folder / name, np.float32) for image, name in lines}
+
+
+def compare(done, output, folder, names, models):
+    """Scores within 1e-4 of this MindSpore's, and the texts that Python reads in them."""
+    assert done.returncode == 0, done.stderr.decode()
+    expected = models.logits([folder / name for name in names])
+    scores = results(output)
+    assert list(scores) == names
+    steps, _, classes = expected.shape
+    for number, name in enumerate(names):
+        np.testing.assert_allclose(scores[name].reshape(steps, classes), expected[:, number], atol=1e-4, err_msg=name)
+    readings = GreedyDecoder(Charset(CHARACTERS))(expected)
+    lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    assert [line[0] for line in lines] == [str(folder / name) for name in names]
+    assert [line[1] for line in lines] == [reading.text for reading in readings]
+    np.testing.assert_allclose([float(line[2]) for line in lines], [r.confidence for r in readings], atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch, words", [(1, ()), (4, ()), (None, ()), (None, ("--batch_size=3", "--threads", "1"))])
+def test_scores_equal_mindspore(program, models, dataset, tmp_path, batch, words):
+    folder, names = dataset
+    done = run(program, models.file(batch), folder, tmp_path, *words)
+    compare(done, tmp_path, folder, names, models)
+    assert b"note: 1 files without the ending of an image" in done.stderr
+    times = (tmp_path / "time_Result" / "test_perform_static.txt").read_text()
+    calls = -(-len(names) // (batch or (3 if words else 1)))
+    assert times.startswith("NN inference cost average time: ") and f" ms of infer_count {calls}\n" in times
+    assert (tmp_path / "result_Files" / "1_0.bin").is_file(), "the name of the model zoo"
+    assert (tmp_path / "result_Files" / "sub" / "0.PNG_0.bin").is_file(), "0.png has the same stem"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 8])
+def test_200_real_images(program, tmp_path, shared_data, batch):
+    """With trained weights where they are: those make larger scores than drawn ones."""
+    trained = shared_data.parent / "weights" / "crnn_v2_scout_fp16.npz"
+    models = Models(tmp_path, trained if trained.is_file() else write_checkpoint(tmp_path / "V2.npz"))
+    (tmp_path / "data").mkdir()
+    for pattern in ("iiit5k/test/*.png", "ic15_train/images/*.jpg"):
+        for path in sorted(shared_data.glob(pattern))[::30][:100]:
+            shutil.copy(path, tmp_path / "data" / path.name)
+    names = sorted(path.name for path in (tmp_path / "data").iterdir())
+    assert len(names) == 200
+    done = run(program, models.file(batch), tmp_path / "data", tmp_path)
+    compare(done, tmp_path, tmp_path / "data", names, models)
+
+
+@pytest.mark.slow
+def test_broken_images_are_named_and_the_rest_is_read(program, models, dataset, tmp_path):
+    folder = shutil.copytree(dataset[0], tmp_path / "data")
+    data = (folder / "1.jpg").read_bytes()
+    (folder / "2.bmp").write_bytes(b"")
+    (folder / "sub" / "cut.jpg").write_bytes(data[:len(data) // 2])
+    (folder / "anim.gif").write_bytes(b"GIF89a" + data)
+    good = [name for name in dataset[1] if name != "2.bmp"]
+    done = run(program, models.file(4), folder, tmp_path)
+    assert done.returncode == 1
+    errors = done.stderr.decode().splitlines()
+    for name in ("2.bmp", "anim.gif", "sub/cut.jpg"):
+        assert any(line.startswith(f"error: {folder}/{name}: ") for line in errors)
+        assert f"  {name}" in errors
+    assert f"3 of {len(good) + 3} images could not be read:" in errors
+    done.returncode = 0
+    compare(done, tmp_path, folder, good, models)
+
+
+@pytest.mark.slow
+def test_an_earlier_run_is_replaced_and_nothing_else(program, models, dataset, tmp_path):
+    run(program, models.file(1), dataset[0], tmp_path)
+    (tmp_path / "result_Files" / "notes.txt").write_text("mine")
+    (tmp_path / "outside_0.bin").write_text("mine")
+    with (tmp_path / "result_Files" / "index.tsv").open("a") as index:
+        index.write("a.png\t../outside_0.bin\nb.png\tmissing_0.bin\n\nno tab\n")
+    done = run(program, models.file(1), dataset[0] / "x.png", tmp_path)
+    assert done.returncode == 0 and list(results(tmp_path)) == ["x.png"]
+    assert (tmp_path / "result_Files" / "notes.txt").exists() and (tmp_path / "outside_0.bin").exists()
+
+
+@pytest.mark.slow
+def test_broken_models_are_an_error(program, models, dataset, tmp_path):
+    data = bytearray(models.file(1).read_bytes())
+    rng = np.random.default_rng(0)
+    scattered = bytearray(data)
+    for place in rng.integers(0, len(data), 5000):
+        scattered[place] = place % 256
+    for content in (b"", b"no model", rng.bytes(9000), data[:300], data[:len(data) // 2], data[:-1], scattered):
+        (tmp_path / "bad.mindir").write_bytes(content)
+        done = run(program, tmp_path / "bad.mindir", dataset[0], tmp_path / "out")
+        error = done.stderr.decode(errors="replace")
+        assert done.returncode == 2 and f"error: the runtime cannot build the model {tmp_path}/bad.mindir" in error
+        assert not done.stdout and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_models_that_do_not_fit_are_an_error(program, models, dataset, tmp_path):
+    folder = dataset[0]
+    model = shutil.copy(models.file(1), tmp_path / "m.mindir")
+    facts = (models.folder / "batch_1.mindir.json").read_text()
+    for text, message in (
+        (facts.replace('"image_width": 100', '"image_width": 160'), "not (1, 3, 32, 160) as its JSON file says"),
+        (facts.replace(CHARACTERS, "abc").replace("37", "4").replace('k": 36', 'k": 3'), "scores of 37 classes, but"),
+        ("{}", "does not tell the label_dict"),
+    ):
+        (tmp_path / "m.mindir.json").write_text(text)
+        done = run(program, model, folder, tmp_path)
+        assert done.returncode == 2 and message in done.stderr.decode(), done.stderr
+    (tmp_path / "m.mindir.json").write_text(facts)
+    done = run(program, model, folder, tmp_path, "--batch_size=2")
+    assert done.returncode == 2 and b"not batch_size 2; leave --batch_size out" in done.stderr
+    (tmp_path / "m.mindir.json").unlink()
+    done = run(program, model, folder, tmp_path)
+    assert done.returncode == 0 and b"m.mindir.json is missing; taking the characters a to z" in done.stderr
+
+
+@pytest.mark.slow
+def test_wrong_command_lines(program, dataset, tmp_path):
+    good = ("--mindir_path", tmp_path, "--dataset_path", dataset[0], "--device_type=CPU")
+    for words, message in (
+        ((), "--mindir_path is missing"), (("--mindir_path=x",), "--dataset_path is missing"),
+        (("x",), "cannot read 'x'"),
+        (("--nothing=1",), "there is no option --nothing"), (("--mindir_path",), "--mindir_path needs a value"),
+        ((*good, "--device_id=-1"), "--device_id is '-1'"), ((*good, "--threads=0"), "--threads is '0'"),
+        ((*good, "--batch_size=two"), "--batch_size is 'two'"), (good, f"mindir_path {tmp_path} is not a file"),
+        ((*good[:2], "--dataset_path=/nowhere"), "dataset_path /nowhere does not exist"),
+        ((*good[:2], "--dataset_path", tmp_path), "holds no image"),
+        (("--mindir_path", __file__, *good[2:4], "--device_type", "TPU"), "device_type 'TPU' is not known"),
+    ):
+        done = cpp.run(program, *words, env=QUIET)
+        assert done.returncode == 2 and not done.stdout, words
+        assert done.stderr.decode().startswith("error: ") and message in done.stderr.decode(), done.stderr
+    done = cpp.run(program, "--help", env=QUIET)
+    assert done.returncode == 0 and b"Usage: crnn_infer" in done.stdout
+
+
+@pytest.mark.slow
+def test_sanitizers_find_nothing(lite, models, dataset, tmp_path):
+    """The program itself; see test_cpp_parts.py for the rest. The runtime leaks, so leaks are not counted."""
+    program = cpp.build("--sanitize", lite) / "crnn_infer"
+    options = "detect_leaks=0:allocator_may_return_null=1"
+    done = run(program, models.file(4), dataset[0], tmp_path, ASAN_OPTIONS=options)
+    compare(done, tmp_path, *dataset, models)
+    for content in (b"", np.random.default_rng(1).bytes(9000), models.file(1).read_bytes()[:100000]):
+        (tmp_path / "bad.mindir").write_bytes(content)
+        assert run(program, tmp_path / "bad.mindir", dataset[0], tmp_path, ASAN_OPTIONS=options).returncode == 2
+
+
+def script(name, *words, **environment):
+    environment = {**os.environ, **environment}
+    return subprocess.run(["bash", f"scripts/{name}", *map(str, words)], cwd=REPO, capture_output=True, text=True,
+                          env=environment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["run_infer_310.sh", "run_infer_cpp.sh"])
+def test_the_scripts_build_run_and_score(lite, models, dataset, name):
+    folder, names = dataset
+    names = [name for name in names if name not in ("sub/0.PNG", "x.png")]  # each stem once
+    readings = GreedyDecoder(Charset(CHARACTERS))(models.logits([folder / name for name in names]))
+    wrong = {names[1], names[4]}
+    lines = [f"{name},{'wrong' if name in wrong else reading.text}\n"
+             for name, reading in zip(names, readings, strict=True)]
+    (folder / "annotation.txt").write_text("".join(lines))
+    words = [models.file(1), folder, folder / "annotation.txt", "iiit5k", *(["CPU"] if "cpp" in name else [])]
+    done = script(name, *words, DEVICE_TYPE="CPU")
+    assert done.returncode == 1, "0.png and sub/deeper/x.png have no result under the name of the model zoo"
+    (folder / "annotation.txt").write_text("".join(line for line in lines if not line.startswith(("0.", "sub/"))))
+    done = script(name, *words, DEVICE_TYPE="CPU")
+    assert done.returncode == 0, done.stderr[-3000:]
+    score = (REPO / "output" / "infer" / "acc.log").read_text()
+    assert f"correct num: {6 - 2} , total num: 6" in score and "result CRNNAccuracy is: 0.66" in score
+    assert len((REPO / "output" / "infer" / "readings.tsv").read_text().splitlines()) == len(dataset[1])
+
+
+def test_scripts_refuse_wrong_arguments(tmp_path):
+    cpp.require("bash")
+    (tmp_path / "m.mindir").write_text("")
+    model = tmp_path / "m.mindir"
+    for words, message in (((), "Usage"), ((model, tmp_path, model), "Usage"),
+                           ((tmp_path / "x", tmp_path, model, "svt"), "is not a file"),
+                           ((model, model, model, "svt"), "DATA_PATH .* is not a folder"),
+                           ((model, tmp_path, tmp_path, "svt"), "ANN_FILE_PATH .* is not a file"),
+                           ((model, tmp_path, model, "svt", "x"), "DEVICE_ID x is not a whole number"),
+                           ((model, tmp_path, model, "svt", "0", "-x"), "cannot read the option -x")):
+        done = script("run_infer_310.sh", *words)
+        assert done.returncode == 2, words
+        assert re.search(message, done.stderr), done.stderr
+    done = script("run_infer_cpp.sh", model, tmp_path, model, "svt", "TPU")
+    assert done.returncode == 2 and "DEVICE_TYPE TPU is not known" in done.stderr
+    assert "Usage" in script("run_infer_cpp.sh", model, tmp_path, model, "svt").stderr
