@@ -39,7 +39,8 @@ def bind(threads: int) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
-def forward_of(name: str, folder: Path, checkpoint: str, threads: int, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
+               batch: int) -> Callable[[np.ndarray], np.ndarray]:
     """Loads a network as a function from images (N, 3, 32, 100) to class scores (T, N, C)."""
     if name in ("onnx", "int8"):
         from src.deploy.onnx_recogniser import OnnxNetwork
@@ -164,7 +165,8 @@ def prepare(args: argparse.Namespace, folder: Path) -> Path | None:
     for number, path in enumerate(paths):
         shutil.copy(path, folder / "images" / f"{number:03d}{Path(path).suffix}")
     # As the C++ program lists them.
-    np.save(folder / "images.npy", to_batch([read_image(p) for p in sorted((folder / "images").iterdir())], InputSpec()))
+    images = [read_image(path) for path in sorted((folder / "images").iterdir())]
+    np.save(folder / "images.npy", to_batch(images, InputSpec()))
     run = {"check": True, "stdout": sys.stderr, "cwd": ROOT}
     if {"onnx", "int8"} & set(args.only):
         small = ["--quantize=int8", f"--calibration_path={folder}/images"] if "int8" in args.only else []
@@ -173,8 +175,8 @@ def prepare(args: argparse.Namespace, folder: Path) -> Path | None:
     if "cpp" not in args.only:
         return None
     for batch in args.batch:
-        subprocess.run([sys.executable, "tools/mindir_for_lite.py", args.checkpoint_path, f"{folder}/batch_{batch}.mindir",
-                        f"--batch={batch}"], **run)
+        subprocess.run([sys.executable, "tools/mindir_for_lite.py", args.checkpoint_path,
+                        f"{folder}/batch_{batch}.mindir", f"--batch={batch}"], **run)
     facts = json.loads((folder / f"batch_{args.batch[0]}.mindir.json").read_text())
     np.save(folder / "classes.npy", facts["class_num"])
     lite = subprocess.run(["bash", "tools/fetch_lite.sh"], check=True, cwd=ROOT, text=True, stdout=subprocess.PIPE)
@@ -228,8 +230,8 @@ def main() -> None:
         folder = Path(name)
         program = prepare(args, folder)
         results = {setting: compete(args, folder, program, *setting) for setting in settings}
-    print(f"{platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}; milliseconds a call, median "
-          f"of {args.rounds} rounds (best round), and speed relative to {args.only[0]}\n")
+    print(f"{platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}; milliseconds a call, "
+          f"median of {args.rounds} rounds (best round), and speed relative to {args.only[0]}\n")
     print("| | " + " | ".join(f"{t} thread{'s' * (t > 1)}, batch {b}" for t, b in settings) + " |")
     print("|---|" + "---|" * len(settings))
     versions = {package: metadata.version(package) for package in ("mindspore", "torch", "onnxruntime")}
