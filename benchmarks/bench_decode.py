@@ -24,8 +24,8 @@ from src.charset import Charset  # noqa: E402
 from src.decode import BeamDecoder, GreedyDecoder, LexiconDecoder, Reading  # noqa: E402
 from src.errors import ConfigError, run_main  # noqa: E402
 from src.language_model import CharacterModel  # noqa: E402
-from src.lexicon import read_words  # noqa: E402
 from src.metric import evaluate_readings, fit_temperature, normalise  # noqa: E402
+from src.word_list import read_words  # noqa: E402
 
 _SIMULATED = Charset("abcdefghijklmnopqrstuvwxyz0123456789")
 
