@@ -24,6 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     if config.data_root and _inside(output, config.data_root):
         raise ConfigError(f"output_dir {output} is inside data_root {config.data_root}, where nothing is written; "
                           "choose another")
+    if config.lexicon_50k and not os.path.isfile(config.lexicon_50k):
+        raise ConfigError(f"lexicon_50k {config.lexicon_50k} does not exist; give a file with one word a line, or a "
+                          "Hunspell .dic file")
     from src.report.discovery import convert, find_sets
 
     discovery = find_sets(config.data_root, leave_out=output)
@@ -39,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     from src.report.summary import summarise
 
     facts["decoder without lexicon"] = choose_decoder(config, charset).description
+    if config.temperature != 1.0:
+        facts["temperature of the confidence"] = str(config.temperature)
     published = read_published()
     config.eval_protocol = "whole"  # every protocol is counted from the one reading
     measured = []

@@ -14,7 +14,7 @@ _EPILOG = """Beside annotation.txt stand protocol_860.txt, the crops that the st
 whole test set: at least 3 characters, all of them letters or digits), and lexicon_full.txt, their distinct words, which
 is the "Full" lexicon. The "50" lexicons are no part of the data set; put as lexicon_50.txt (one crop a line: its path,
 then its words, separated by tabs) they are read.
-Exit code 0: all words converted; 3: some are left out, listed in annotation.report.txt; 2: error."""
+Exit code 0: all words converted; 3: some are left out, listed in report.txt; 2: error."""
 
 
 def write_protocol(annotation: str, words: dict[str, str], photographs: dict[str, TaggedImage]) -> None:

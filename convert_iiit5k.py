@@ -8,6 +8,7 @@ from src.conversion import (
     ConversionReport,
     annotation_path,
     how_to_use,
+    unfinished,
     word_fault,
     write_annotation,
     write_lines,
@@ -15,6 +16,7 @@ from src.conversion import (
 )
 from src.errors import DataError, run_main
 from src.preprocess import decode_image, read_bytes
+from src.progress import Progress
 from src.source import companion, path_fault
 
 # Field of the word: testdata.mat / traindata.mat, and testCharBound.mat / trainCharBound.mat.
@@ -25,8 +27,8 @@ _DESCRIPTION = """Turns the annotations of IIIT5K into annotation.txt, one line 
 The folder it lies in, with the images, is a data set for --eval_dataset and --train_dataset iiit5k."""
 _EPILOG = """testdata.mat and traindata.mat also hold lexicons: lexicon_50.txt and lexicon_1k.txt are written beside the
 annotation, one image a line: its path, then its words, separated by tabs. An annotation called annotation_NAME.txt
-gets lexicon_50_NAME.txt.
-Exit code 0: all words converted; 3: some images are missing or broken, listed in annotation.report.txt; 2: error."""
+gets lexicon_50_NAME.txt and report_NAME.txt.
+Exit code 0: all words converted; 3: some images are missing or broken, listed in report.txt; 2: error."""
 
 
 def load_mat(path: str) -> tuple[str, np.ndarray]:
@@ -95,35 +97,38 @@ def convert(mat_file: str, image_dir: str, output_dir: str, annotation: str, ove
     os.makedirs(output_dir, exist_ok=True)
     words: dict[str, str] = {}
     lexicons = {field: [] for field in _LEXICONS if field in structs.dtype.names}
-    for number, struct in enumerate(structs, 1):
-        image, word = text_of(struct["ImgName"]), text_of(struct[word_field])
-        fault = _fault(image, word, words)
-        if fault:
-            report.add(f"{name}({number}) {image or ''}".rstrip(), fault)
-            continue
-        try:
-            data = read_bytes(os.path.join(image_dir, image))
-            decode_image(data)
-        except DataError as error:
-            report.add(image, str(error))
-            continue
-        if copy:
-            write_whole(os.path.join(output_dir, image), data)
-        words[image] = word
-        for field, lines in lexicons.items():
-            entries = [text_of(entry) for entry in np.ravel(struct[field])]
-            if not entries or not all(entries):
-                report.add(f"{image} {field}", "the lexicon is empty or holds something that is not text")
+    with Progress(len(structs), "copying images" if copy else "checking images") as progress:
+        for number, struct in enumerate(structs, 1):
+            progress.update()
+            image, word = text_of(struct["ImgName"]), text_of(struct[word_field])
+            fault = _fault(image, word, words)
+            if fault:
+                report.add(f"{name}({number}) {image or ''}".rstrip(), fault)
                 continue
-            lines.append("\t".join([image, *entries]))
+            try:
+                data = read_bytes(os.path.join(image_dir, image))
+                decode_image(data)
+            except DataError as error:
+                report.add(image, str(error))
+                continue
+            if copy:
+                write_whole(os.path.join(output_dir, image), data)
+            words[image] = word
+            for field, lines in lexicons.items():
+                entries = [text_of(entry) for entry in np.ravel(struct[field])]
+                if not entries or not all(entries):
+                    report.add(f"{image} {field}", "the lexicon is empty or holds something that is not text")
+                    continue
+                lines.append("\t".join([image, *entries]))
     if not words:
         first = f"; the first: {': '.join(report.problems[0])}" if report.problems else ""
         raise DataError(f"{mat_file}: none of its {len(structs)} words can be converted{first}")
-    write_annotation(annotation, words, overwrite)
-    for field, lines in lexicons.items():
-        path = companion(annotation, _LEXICONS[field])
-        write_lines(path, lines)
-        print(f"{path}: {len(lines)} lexicons")
+    with unfinished(output_dir):
+        write_annotation(annotation, words, overwrite)
+        for field, lines in lexicons.items():
+            path = companion(annotation, _LEXICONS[field])
+            write_lines(path, lines)
+            print(f"{path}: {len(lines)} lexicons")
     return len(words)
 
 
@@ -159,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     annotation = annotation_path(output_dir, args.output_annotation)
     report = ConversionReport(args.strict)
     count = convert(args.mat_file, image_dir, output_dir, annotation, args.overwrite, report)
-    code = report.finish(os.path.splitext(annotation)[0] + ".report.txt")
+    code = report.finish(companion(annotation, "report"))
     print(f"{annotation}: {count} words")
     print(how_to_use("iiit5k", output_dir, annotation))
     return code

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from src.batches import available_cores
 from src.conversion import ConversionReport
+from src.cores import available_cores
 from src.dataset import SOURCES, open_source
 from src.errors import ConfigError, DataError, run_main
 from src.lmdb_dataset import find_databases
-from src.lmdb_writer import LmdbWriter, remove_lmdb
+from src.lmdb_writer import LmdbWriter
 from src.preprocess import decode_image
 from src.progress import Progress
 from src.protocol import PROTOCOLS, select_words
@@ -21,8 +21,10 @@ from src.source import WordSource
 _CHUNK = 128  # images a thread reads at a time
 
 _DESCRIPTION = """Writes a data set as an LMDB: image-000000001 (the bytes of the file as they are), label-000000001,
-..., num-samples. Interrupted, it goes on where it was when run again."""
-_EPILOG = """Images that cannot be decoded are left out and listed in OUTPUT_DIR/report.txt.
+..., num-samples, and the lexicons where the set has some. Interrupted, it goes on where it was when run again."""
+_EPILOG = """Images that cannot be decoded are left out and listed in OUTPUT_DIR/report.txt. Lexicons become the keys
+lexicon-000000001 (the "50" of each image), lexicon-1k-000000001 and lexicon-full, which --lexicon=50|1k|full reads and
+other tools pass over.
 Exit code 0: all words written; 3: some are left out; 2: error."""
 
 
@@ -42,6 +44,10 @@ def convert(source: WordSource, items: np.ndarray, writer: LmdbWriter, check: bo
     Returns:
         What was left out: reference and reason.
     """
+    own, shared = [], []
+    for name in source.lexicon_names():
+        words = source.shared_lexicon(name)
+        own, shared = (own + [name], shared) if words is None else (own, words)
     with Progress(len(items), "writing", enabled=show_progress) as progress:
         progress.skip(writer.next)
         try:
@@ -52,12 +58,27 @@ def convert(source: WordSource, items: np.ndarray, writer: LmdbWriter, check: bo
                         raise DataError(reason)
                     writer.leave_out(place, source.reference(item), reason)
                 else:
-                    writer.add(place, data, source.text(item))
+                    lexicons, missing = _lexicons(source, item, own)
+                    if missing and strict:
+                        writer.commit()
+                        raise DataError(missing[0][1])
+                    writer.add(place, data, source.text(item), lexicons, missing)
                 progress.update()
-            return writer.finish()
+            return writer.finish(shared)
         except BaseException:
             writer.close()
             raise
+
+
+def _lexicons(source: WordSource, item: int, names: list[str]) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
+    """The lexicons of one sample, and what is missing of them with the reasons."""
+    found, missing = {}, []
+    for name in names:
+        try:
+            found[name] = source.lexicon(name, item)
+        except DataError as error:
+            missing.append((f"{source.reference(item)} lexicon {name}", str(error)))
+    return found, missing
 
 
 def _read(source: WordSource, items: np.ndarray, first: int, check: bool,
@@ -117,17 +138,17 @@ def main(argv: list[str] | None = None) -> int:
     source.check()
     selection = select_words(source, args.eval_protocol)
     print(selection.summary())
-    if args.overwrite:
-        remove_lmdb(args.output_dir)
     origin = (f"{args.dataset} {os.path.abspath(args.dataset_path)} ({args.split}, protocol {selection.protocol}, "
-              f"{len(selection.kept)} of {len(source)} words{', unchecked' if args.no_check else ''})")
-    writer = LmdbWriter(args.output_dir, origin, _expected_bytes(source, selection.kept))
+              f"{len(selection.kept)} of {len(source)} words{', unchecked' if args.no_check else ''}"
+              f"{''.join(f', lexicon {name}' for name in source.lexicon_names())})")
+    writer = LmdbWriter(args.output_dir, origin, _expected_bytes(source, selection.kept), args.overwrite)
     if writer.next:
         print(f"going on after {writer.next} of {len(selection.kept)} words")
     report = ConversionReport()
     report.problems = convert(source, selection.kept, writer, not args.no_check, args.strict, args.workers)
     code = report.finish(os.path.join(args.output_dir, "report.txt"))
-    print(f"{args.output_dir}: {writer.count} words\n"
+    lexicons = ", ".join(source.lexicon_names())
+    print(f"{args.output_dir}: {writer.count} words{f', with the lexicons {lexicons}' if lexicons else ''}\n"
           f"use it with: --train_dataset lmdb --train_dataset_path {args.output_dir}")
     return code
 

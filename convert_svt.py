@@ -18,8 +18,8 @@ _DESCRIPTION = """Cuts the words of Street View Text out of its images, as test.
 The output folder is a data set for --eval_dataset and --train_dataset svt."""
 _EPILOG = """Beside annotation.txt stand lexicon_50.txt, one crop a line: its path, then the words of its street
 image's lexicon, separated by tabs; and lexicon_full.txt, all these words. An annotation called annotation_NAME.txt gets
-lexicon_50_NAME.txt.
-Exit code 0: all words converted; 3: some are left out, listed in annotation.report.txt; 2: error."""
+lexicon_50_NAME.txt and report_NAME.txt.
+Exit code 0: all words converted; 3: some are left out, listed in report.txt; 2: error."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, xml_file: str) -> None:
@@ -70,7 +70,7 @@ def convert(args: argparse.Namespace, dataset: str, flat: bool, extras) -> int:
             raise DataError(f"{xml_file}: none of its words can be converted{first}")
         write_annotation(annotation, words, args.overwrite)
         extras(annotation, words, photographs)
-    code = report.finish(os.path.splitext(annotation)[0] + ".report.txt")
+    code = report.finish(companion(annotation, "report"))
     print(f"{annotation}: {len(words)} words from {len(set(map(id, photographs.values())))} images")
     print(how_to_use(dataset, args.output_dir, annotation))
     return code

@@ -1,6 +1,7 @@
 """Cuts the words of SynthText out of its scenes, as gt.mat says, into a folder or an LMDB to train on."""
 import argparse
 import contextlib
+import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -8,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from src.batches import available_cores
 from src.conversion import ConversionReport, unfinished, write_lines, write_whole
+from src.cores import available_cores
 from src.errors import ConfigError, DataError, run_main
-from src.lmdb_writer import LmdbWriter, remove_lmdb
+from src.lmdb_writer import LmdbWriter
 from src.preprocess import decode_image, read_bytes
 from src.progress import Progress
 from src.source import path_fault
@@ -25,6 +26,44 @@ Exit code 0: all words converted; 3: some are left out, listed in report.txt; 2:
 
 # place of the word in the file, its name for people, path of the crop, word, encoded crop, why there is none, clamped
 Crop = tuple[int, str, str, str, bytes, str, bool]
+
+
+class _ShownFile(io.RawIOBase):
+    """A file that shows how far it has been read."""
+
+    def __init__(self, path: str):
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        self._progress = Progress(os.path.getsize(path) >> 20, f"reading {os.path.basename(path)}", "MiB")
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer) -> int:
+        """Reads."""
+        count = self._file.readinto(buffer)
+        self._show()
+        return count
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Goes to another place; what is passed over counts as read."""
+        place = self._file.seek(offset, whence)
+        self._show()
+        return place
+
+    def close(self) -> None:
+        """Closes it."""
+        if not self.closed:
+            self._progress.close()
+            self._file.close()
+        super().close()
+
+    def _show(self) -> None:
+        self._progress.update(max((self._file.tell() >> 20) - self._progress.done, 0))
 
 
 class SynthTextFile:
@@ -49,8 +88,9 @@ class SynthTextFile:
         if not os.path.isfile(path):
             raise DataError(f"{path}: no such file; expected gt.mat of SynthText")
         try:
-            # Not charBB, which is most of the file.
-            data = loadmat(path, appendmat=False, variable_names=["imnames", "wordBB", "txt"])
+            with io.BufferedReader(_ShownFile(path), 1 << 20) as shown:
+                # Not charBB, which is most of the file.
+                data = loadmat(shown, variable_names=["imnames", "wordBB", "txt"])
         except Exception as error:  # scipy raises whatever the broken bytes lead it to
             raise DataError(f"{path} cannot be read as a MATLAB 5 file, or is truncated: {error}") from error
         missing = [name for name in ("imnames", "wordBB", "txt") if name not in data]
@@ -194,17 +234,14 @@ def main(argv: list[str] | None = None) -> int:
     if args.workers < 0:
         raise ConfigError(f"--workers {args.workers} must be 0 or more")
     image_dir = args.image_dir or os.path.dirname(args.mat_file) or "."
-    print(f"reading {args.mat_file}", flush=True)
     file = SynthTextFile(args.mat_file)
-    if args.overwrite and args.lmdb:
-        remove_lmdb(args.output_dir)
     annotation = os.path.join(args.output_dir, "annotation_train.txt")
     if not args.lmdb and not args.overwrite and os.path.exists(annotation):
         raise DataError(f"{annotation} is already there: give another -o/--output_dir, or --overwrite")
     with contextlib.ExitStack() as stack:
         if args.lmdb:
             origin = f"SynthText {os.path.abspath(args.mat_file)} ({file.total} words, {args.format})"
-            writer = LmdbWriter(args.output_dir, origin, file.total * 4000)
+            writer = LmdbWriter(args.output_dir, origin, file.total * 4000, args.overwrite)
             if writer.next:
                 print(f"going on after {writer.next} of {file.total} words")
 

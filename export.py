@@ -9,6 +9,13 @@ from src.model_utils.config import Config, load_config
 def main(argv: list[str] | None = None) -> int:
     """Exports as configured; returns the exit code."""
     config = load_config(argv, description="Export a CRNN checkpoint as MINDIR, AIR or ONNX.")
+    from src.model_utils.moxing_adapter import modelarts
+    with modelarts(config, checkpoint_key="" if config.checkpoint_path else "ckpt_file"):
+        return run(config)
+
+
+def run(config: Config) -> int:
+    """Exports as configured, with all data in place."""
     from src.deploy.targets import no_air, read_formats
     formats = read_formats(config)
     calibration = calibration_paths(config) if config.quantize != "none" else []

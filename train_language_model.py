@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> int:
 
     from src.charset import Charset
     from src.language_model import CharacterModel
-    from src.lexicon import read_words
     from src.model_utils.config import load_config
+    from src.word_list import read_words
 
     charset = Charset.from_config(load_config([]).label_dict if args.label_dict is None else args.label_dict)
     words = [word for path in args.words for word in read_words(path)]

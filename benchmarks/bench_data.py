@@ -1,20 +1,25 @@
-"""Speed and memory of the data path, as a Markdown table: indexing, LMDB writing, SVT conversion.
+"""Speed and memory of the data path, as a Markdown table: indexing, LMDB writing, SVT conversion, input pipeline.
 
-    python benchmarks/bench_data.py [--lines 7200000] [--images 100000] [--svt FOLDER] [--only index lmdb svt]
+    python benchmarks/bench_data.py [--repeats 5] [--lines 7200000] [--images 100000] [--svt FOLDER]
+                                    [--only index lmdb svt pipeline]
 
-Each measurement is a process of its own. CPU seconds are what counts on a machine with other work to do; the elapsed
-time stands beside them. Everything drawn is written to a temporary folder and removed.
+Each measurement is a process of its own. They take turns, and the table has the medians of all turns: CPU seconds,
+elapsed seconds and rates. The input pipeline reads an LMDB of JPEGs of about 1.5 kB into normalised batches of 64; its
+peer is a PyTorch DataLoader with Pillow, as deep-text-recognition-benchmark uses it: a process for each core, images in
+colour (as here) or in grey (its default). Everything drawn is written to a temporary folder and removed.
 """
 import argparse
+import io
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -23,6 +28,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.machine import machine_line  # noqa: E402 - after the path
+from src.cores import available_cores  # noqa: E402
+
+PARTS = ("index", "lmdb", "svt", "pipeline")
+BATCH, WARM_UP = 64, 20  # images a batch, batches that do not count
 WORDS = 88_172  # of the lexicon of MJSynth
 
 
@@ -123,68 +133,160 @@ def run_svt(folder: str, out: str) -> dict:
     return {}
 
 
+def run_ours(folder: str, augment: str) -> dict:
+    """An epoch of training batches as train.py gets them."""
+    from src.dataset import create_dataset
+    from src.model_utils.config import load_config
+
+    config = load_config([f"--augment={augment}", "--show_progress=never"])
+    return timed(batch.image for batch in create_dataset("lmdb", folder, BATCH, config=config).epoch(0))
+
+
+def run_loader(folder: str, mode: str) -> dict:
+    """An epoch of the peer: LMDB, Pillow, bicubic, a process for each core; ``mode`` is RGB or L (grey)."""
+    import lmdb
+    import torch
+    from PIL import Image
+
+    class Words(torch.utils.data.Dataset):
+        def __init__(self):
+            self.environment = lmdb.open(folder, readonly=True, lock=False, readahead=False, meminit=False)
+            with self.environment.begin() as transaction:
+                self.count = int(transaction.get(b"num-samples"))
+
+        def __len__(self):
+            return self.count
+
+        def __getitem__(self, i):
+            with self.environment.begin() as transaction:
+                label = transaction.get(b"label-%09d" % (i + 1)).decode()
+                data = transaction.get(b"image-%09d" % (i + 1))
+            return Image.open(io.BytesIO(data)).convert(mode), label.lower()
+
+    def collate(samples):
+        arrays = [np.array(image.resize((100, 32), Image.BICUBIC)).reshape(32, 100, -1) for image, _ in samples]
+        tensors = [torch.from_numpy(array).permute(2, 0, 1).contiguous().float().div(255).sub_(0.5).div_(0.5)
+                   for array in arrays]
+        return torch.stack(tensors), [label for _, label in samples]
+
+    loader = torch.utils.data.DataLoader(Words(), BATCH, shuffle=True, num_workers=available_cores(),
+                                         collate_fn=collate, drop_last=True)
+    return timed(images for images, _ in loader)
+
+
+def timed(batches: Iterable) -> dict:
+    """Images a second over all batches but the first ones."""
+    count, begin = 0, 0.0
+    for number, images in enumerate(batches):
+        if number == WARM_UP:
+            begin, count = time.perf_counter(), -len(images)
+        count += len(images)
+    return {"rate": count / (time.perf_counter() - begin)}
+
+
 def measured(name: str, *arguments: str) -> dict:
     """Runs a measurement in a process of its own; adds cpu and elapsed seconds and peak MiB."""
-    child = subprocess.run([sys.executable, __file__, "--run", name, *arguments], check=True, stdout=subprocess.PIPE,
-                           stderr=subprocess.DEVNULL, text=True)
+    child = subprocess.run([sys.executable, __file__, "--run", name, *arguments], capture_output=True, text=True)
+    if child.returncode:
+        raise SystemExit(f"{name} failed: {child.stderr.strip().splitlines()[-1]}")
     return json.loads(child.stdout.splitlines()[-1])
 
 
 def child(name: str, arguments: list[str]) -> None:
     """The measured process."""
-    functions: dict[str, Callable] = {"index": run_index, "lmdb": run_lmdb, "svt": run_svt, "decode": run_decode}
-    begin, cpu = time.perf_counter(), time.process_time()
+    functions: dict[str, Callable] = {"index": run_index, "lmdb": run_lmdb, "svt": run_svt, "decode": run_decode,
+                                      "ours": run_ours, "loader": run_loader}
+    begin, cpu = time.perf_counter(), sum(os.times()[:4])
     result = functions[name](*arguments)
-    result |= {"elapsed": time.perf_counter() - begin, "cpu": time.process_time() - cpu,
+    result |= {"elapsed": time.perf_counter() - begin, "cpu": sum(os.times()[:4]) - cpu,
                "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     print(json.dumps(result))
 
 
-def row(what: str, result: dict, rate: str, goal: str) -> str:
-    """One line of the table."""
-    return f"| {what} | {result['cpu']:.1f} | {result['elapsed']:.1f} | {result['peak']:.0f} | {rate} | {goal} |"
+def prepare(folder: str, args: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """Draws what the measurements need; returns what to run for each row, by the row's name."""
+    runs: dict[str, tuple[str, ...]] = {}
+    if "index" in args.only:
+        draw_annotation(folder, args.lines)
+        runs["index"] = ("index", folder)
+    if {"lmdb", "pipeline"} & set(args.only):
+        Path(folder, "words").mkdir()
+        draw_words(f"{folder}/words", args.images)
+    if "lmdb" in args.only:
+        runs |= {"lmdb": ("lmdb", f"{folder}/words", ""), "lmdb unchecked": ("lmdb", f"{folder}/words", "--no_check")}
+    if "svt" in args.only:
+        streets = args.svt
+        if streets is None:
+            streets = f"{folder}/streets"
+            Path(streets).mkdir()
+            draw_streets(streets)
+        runs |= {"decode": ("decode", streets, ""), "svt": ("svt", streets, f"{folder}/svt")}
+    if "pipeline" in args.only:
+        measured("lmdb", f"{folder}/words", "--no_check")
+        packed = f"{folder}/words/lmdb--no_check"
+        runs |= {"ours": ("ours", packed, "none"), "augmented": ("ours", packed, "light"),
+                 "colour": ("loader", packed, "RGB"), "grey": ("loader", packed, "L")}
+    return runs
+
+
+def table(median: dict[str, dict], args: argparse.Namespace) -> Iterator[str]:
+    """The rows, each with its aim."""
+    def row(key: str, what: str, rate: str, goal: str) -> str:
+        found = median[key]
+        return f"| {what} | {found['cpu']:.1f} | {found['elapsed']:.1f} | {found['peak']:.0f} | {rate} | {goal} |"
+
+    yield "| what | CPU s | elapsed s | peak MiB | result | aim |\n|---|---|---|---|---|---|"
+    if "index" in median:
+        yield row("index", f"index and filter {args.lines:,} lines",
+                  f"{args.lines / median['index']['elapsed']:,.0f} lines/s", "40 s, 2048 MiB")
+    for key, option in (("lmdb", "every image decoded"), ("lmdb unchecked", "--no_check")):
+        if key in median:
+            found = median[key]
+            yield row(key, f"write an LMDB of {args.images:,} images, {option}",
+                      f"{args.images / found['elapsed']:,.0f} images/s, {args.images / found['cpu']:,.0f} per CPU s; "
+                      f"{found['bytes'] / args.images:.0f} bytes each; memory outside files {found['early']:.0f} MiB "
+                      f"in the first fifth, {found['late']:.0f} at most", "10,000 images/s, flat")
+    if "svt" in median:
+        name, decode, svt = "drawn pictures" if args.svt is None else "SVT", median["decode"], median["svt"]
+        yield row("decode", f"{name}: decode every picture twice", "", "")
+        yield row("svt", f"{name}: convert", f"{svt['elapsed'] / decode['elapsed']:.2f} of that, "
+                  f"{svt['cpu'] / decode['cpu']:.2f} in CPU s", "1")
+    if "ours" in median:
+        colour, grey = (median[key]["rate"] for key in ("colour", "grey"))
+        for key, what, goal in (("ours", "input pipeline", "16,000 images/s, 4 times the DataLoader"),
+                                ("augmented", "the same with --augment=light", "5,000 images/s")):
+            rate = median[key]["rate"]
+            yield row(key, what, f"{rate:,.0f} images/s, {rate / colour:.1f} times the DataLoader in colour, "
+                      f"{rate / grey:.1f} in grey", goal)
+        yield row("colour", "PyTorch DataLoader with Pillow, colour", f"{colour:,.0f} images/s", "")
+        yield row("grey", "PyTorch DataLoader with Pillow, grey", f"{grey:,.0f} images/s", "")
 
 
 def main() -> None:
     """Measures and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each measurement (default: %(default)s)")
     parser.add_argument("--lines", type=int, default=7_200_000, help="lines of the annotation (default: %(default)s)")
     parser.add_argument("--images", type=int, default=100_000, help="images in the LMDB (default: %(default)s)")
     parser.add_argument("--svt", default=None, help="folder with test.xml and img/ of SVT (default: drawn pictures)")
-    parser.add_argument("--only", nargs="+", choices=["index", "lmdb", "svt"], default=["index", "lmdb", "svt"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--run", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
         child(args.run[0], args.run[1:])
         return
-    print("| what | CPU s | elapsed s | peak MiB | result | goal |\n|---|---|---|---|---|---|", flush=True)
+    print(f"{machine_line(('numpy', 'opencv-python-headless', 'lmdb', 'torch', 'pillow'))}; medians of {args.repeats} "
+          "turns\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        if "index" in args.only:
-            draw_annotation(folder, args.lines)
-            result = measured("index", folder)
-            print(row(f"index and filter {args.lines:,} lines", result,
-                      f"{args.lines / result['cpu']:,.0f} lines per CPU s", "40 s, 2048 MiB"), flush=True)
-        if "lmdb" in args.only:
-            Path(folder, "words").mkdir()
-            draw_words(f"{folder}/words", args.images)
-            for option, name in (("", "every image decoded"), ("--no_check", "--no_check")):
-                result = measured("lmdb", f"{folder}/words", option)
-                print(row(f"write an LMDB of {args.images:,} images, {name}", result,
-                          f"{args.images / result['cpu']:,.0f} images per CPU s, "
-                          f"{args.images / result['elapsed']:,.0f} per s; "
-                          f"{result['bytes'] / args.images:.0f} bytes each; memory outside files "
-                          f"{result['early']:.0f} MiB in the first fifth, {result['late']:.0f} at most",
-                          "10,000 images/s, flat"), flush=True)
-        if "svt" in args.only:
-            streets = args.svt
-            if streets is None:
-                streets = f"{folder}/streets"
-                Path(streets).mkdir()
-                draw_streets(streets)
-            decode, svt = measured("decode", streets, ""), measured("svt", streets, f"{folder}/svt")
-            name = "drawn pictures" if args.svt is None else "SVT"
-            print(row(f"{name}: decode every picture twice", decode, "", ""))
-            print(row(f"{name}: convert", svt, f"{svt['cpu'] / decode['cpu']:.2f} of that", "1"), flush=True)
+        runs = prepare(folder, args)
+        results: dict[str, list[dict]] = {key: [] for key in runs}
+        for turn in range(args.repeats):
+            for key, command in runs.items():
+                results[key].append(measured(*command))
+                print(f"turn {turn + 1}: {key}: {results[key][-1]}", file=sys.stderr, flush=True)
+    medians = {key: {name: statistics.median(result[name] for result in found) for name in found[0]}
+               for key, found in results.items()}
+    print("\n".join(table(medians, args)))
 
 
 if __name__ == "__main__":

@@ -4,15 +4,17 @@
         [--rounds 5] [--calls 20] [--only torch cpp]
 
 The contenders read the same images; the time of a call is that of the network alone, without decoding and resizing. In
-every round each contender runs some calls; the table shows the median over the rounds of each round's median, and in
-brackets the best round: on a machine that others use too, the latter says more. Each contender is a process of its own,
-bound to as many cores as it has threads, and sleeps while others run; the C++ program is started anew every round.
-Needs torch, and what `bash ascend310_infer/build.sh --help` lists.
+every round each contender runs some calls, one contender after the other. The tables show the median over the rounds of
+each round's median: elapsed time, with the best round in brackets (on a machine that others use too, it says more), and
+CPU time of all threads, waiting for each other included. Ratios are medians of the rounds' ratios. Each contender is a
+process of its own, bound to as many cores as it has threads, and sleeps while others run; the C++ program is started
+anew every round. At the end stand the aims; with one thread the ratio by CPU time shows what it is on a free machine.
+Takes about four minutes on two free cores; needs torch, and what
+`bash ascend310_infer/build.sh --help` lists.
 """
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -32,11 +34,18 @@ NAMES = {"eval": "eval.py (MindSpore {mindspore})", "torch": "PyTorch {torch}, f
          "onnx": "onnxruntime {onnxruntime}, float32", "int8": "onnxruntime {onnxruntime}, INT8",
          "cpp": "C++ program (MindSpore Lite 2.0.0)"}
 _IMAGES = 64
+# What is compared: name, contender, against which, batch, least ratio of speeds.
+_AIMS = (("onnxruntime float32 against PyTorch", "onnx", "torch", 16, 1.2),
+         ("onnxruntime float32 against PyTorch", "onnx", "torch", 1, 1.8),
+         ("onnxruntime INT8 against PyTorch", "int8", "torch", 16, 3.3),
+         ("C++ program against onnxruntime float32", "cpp", "onnx", 1, 1 / 1.2))
+Times = tuple[float, float]
+"""Milliseconds a call: elapsed, and of CPU time."""
 
 
 def bind(threads: int) -> None:
-    """Keeps this process on the first cores it may use."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    """Keeps this process on the last cores it may use: the first has the interrupts."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
 
 
 def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
@@ -73,7 +82,7 @@ def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
 
 
 def work(args: argparse.Namespace) -> None:
-    """A contender: for every line on standard input runs calls and prints their median time."""
+    """A contender: for every line on standard input runs calls and prints the medians of their times."""
     bind(args.threads[0])
     folder, batch = Path(args.worker[1]), args.batch[0]
     images = np.load(folder / "images.npy")
@@ -87,10 +96,10 @@ def work(args: argparse.Namespace) -> None:
     for _ in sys.stdin:
         times = []
         for number in range(args.calls):
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             forward(batches[number % len(batches)])
-            times.append(time.perf_counter() - start)
-        print(json.dumps(1000 * statistics.median(times)), flush=True)
+            times.append((1000 * (time.perf_counter() - start), 1000 * (time.process_time() - cpu)))
+        print(json.dumps([statistics.median(kind) for kind in zip(*times, strict=True)]), flush=True)
 
 
 class Worker:
@@ -99,17 +108,24 @@ class Worker:
     def __init__(self, name: str, folder: Path, args: argparse.Namespace, threads: int, batch: int) -> None:
         words = [f"--checkpoint_path={args.checkpoint_path}", f"--threads={threads}", f"--batch={batch}",
                  f"--calls={calls(args, batch)}", "--worker", name, str(folder)]
+        self.name = name
         self.process = subprocess.Popen([sys.executable, __file__, *words], text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+
+    def wait(self) -> None:
+        """Waits until it has loaded the network and run a few calls."""
         while (line := self.process.stdout.readline()) != "ready\n":
             if not line:
-                raise SystemExit(f"error: {name} failed, see above")
+                raise SystemExit(f"error: {self.name} failed, see above")
 
-    def median(self) -> float:
-        """Runs a round; milliseconds a call."""
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+    def times(self) -> Times:
+        """Runs a round."""
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+            return tuple(json.loads(self.process.stdout.readline()))
+        except (BrokenPipeError, json.JSONDecodeError):
+            raise SystemExit(f"error: {self.name} failed, see above") from None
 
     def close(self) -> None:
         """Ends the process."""
@@ -131,18 +147,23 @@ class Program:
         self.command = [str(program), "--device_type=CPU", f"--mindir_path={folder}/batch_{batch}.mindir",
                         f"--dataset_path={chosen}", f"--output_path={folder}", f"--threads={threads}"]
         self.batch = batch
-        self.median()
-        index = (folder / "result_Files" / "index.tsv").read_text().splitlines()[:batch]
-        scores = [np.fromfile(folder / "result_Files" / line.split("\t")[1], np.float32) for line in index]
-        classes = np.load(folder / "classes.npy")
-        np.save(folder / "scores_cpp.npy", np.stack([one.reshape(-1, classes) for one in scores], axis=1))
 
-    def median(self) -> float:
-        """Runs a round; milliseconds a call."""
-        subprocess.run(self.command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                       env={**os.environ, "GLOG_v": "3"}, preexec_fn=lambda: bind(self.threads))
+    def wait(self) -> None:
+        """Runs it once and keeps the scores of the first batch."""
+        self.times()
+        index = (self.folder / "result_Files" / "index.tsv").read_text().splitlines()[:self.batch]
+        scores = [np.fromfile(self.folder / "result_Files" / line.split("\t")[1], np.float32) for line in index]
+        classes = np.load(self.folder / "classes.npy")
+        np.save(self.folder / "scores_cpp.npy", np.stack([one.reshape(-1, classes) for one in scores], axis=1))
+
+    def times(self) -> Times:
+        """Runs a round."""
+        done = subprocess.run(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "GLOG_v": "3"}, preexec_fn=lambda: bind(self.threads))
+        if done.returncode:
+            raise SystemExit(f"error: the C++ program failed: {done.stderr.strip()[-500:]}")
         text = (self.folder / "time_Result" / "test_perform_static.txt").read_text()
-        return float(text.split("median time: ")[1].split(" ms")[0])
+        return tuple(float(text.split(f"median {kind}: ")[1].split(" ms")[0]) for kind in ("time", "CPU time"))
 
     def close(self) -> None:
         """Nothing to do: the program has ended."""
@@ -150,7 +171,7 @@ class Program:
 
 def calls(args: argparse.Namespace, batch: int) -> int:
     """Calls a round, fewer with large batches."""
-    return max(3, args.calls // batch)
+    return max(4, args.calls // batch)
 
 
 def prepare(args: argparse.Namespace, folder: Path) -> Path | None:
@@ -184,17 +205,21 @@ def prepare(args: argparse.Namespace, folder: Path) -> Path | None:
     return Path(os.environ.get("BUILD_DIR", ROOT / ".build" / "infer")) / "crnn_infer"
 
 
-def compete(args: argparse.Namespace, folder: Path, program: Path | None, threads: int, batch: int) -> dict[str, list]:
-    """All rounds of one setting; milliseconds a call by contender."""
+def compete(args: argparse.Namespace, folder: Path, program: Path | None, threads: int,
+            batch: int) -> dict[str, list[Times]]:
+    """All rounds of one setting, by contender."""
     contenders: dict[str, Worker | Program] = {}
-    times: dict[str, list] = {name: [] for name in args.only}
+    times: dict[str, list[Times]] = {name: [] for name in args.only}
     try:
         for name in args.only:
             contenders[name] = (Program(program, folder, args, threads, batch) if name == "cpp" else
                                 Worker(name, folder, args, threads, batch))
+        for contender in contenders.values():
+            contender.wait()
         for _ in range(args.rounds):
             for name, contender in contenders.items():
-                times[name].append(contender.median())
+                times[name].append(contender.times())
+                time.sleep(0.02)  # until the threads of this one sleep
     finally:
         for contender in contenders.values():
             contender.close()
@@ -206,6 +231,52 @@ def compete(args: argparse.Namespace, folder: Path, program: Path | None, thread
         if name != "int8" and args.only[0] != "int8" and difference > 1e-3:
             raise SystemExit(f"error: {name} computes something else than {args.only[0]}")
     return times
+
+
+def ratio(results: dict[str, list[Times]], name: str, other: str, kind: int = 0) -> float:
+    """How many times as fast as another contender one is, by elapsed (0) or CPU time (1): median over the rounds."""
+    return statistics.median(b[kind] / a[kind] for a, b in zip(results[name], results[other], strict=True))
+
+
+def table(title: str, settings: list[tuple[int, int]], rows: list[tuple[str, list[str]]]) -> str:
+    """A Markdown table with one column for each setting."""
+    head = [f"{threads} thread{'s' * (threads > 1)}, batch {batch}" for threads, batch in settings]
+    lines = [f"| {title} | " + " | ".join(head) + " |", "|---|" + "---|" * len(head)]
+    return "\n".join([*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows)])
+
+
+def report(args: argparse.Namespace, settings: list[tuple[int, int]],
+           results: dict[tuple[int, int], dict[str, list[Times]]]) -> str:
+    """The tables and the aims."""
+    versions = {package: metadata.version(package) for package in ("mindspore", "torch", "onnxruntime")}
+    first = args.only[0]
+    elapsed, cpu = [], []
+    for name in args.only:
+        label, cells, cpu_cells = NAMES[name].format(**versions), [], []
+        for batch, own in ((setting[1], results[setting]) for setting in settings):
+            walls = [wall for wall, _ in own[name]]
+            middle = statistics.median(walls)
+            cells.append(f"{middle:.1f} ({min(walls):.1f}) ms, {1000 * batch / middle:.0f} images/s, "
+                         f"{ratio(own, name, first):.2f}")
+            cpu_cells.append(f"{statistics.median(used for _, used in own[name]):.1f}")
+        elapsed.append((label, cells))
+        cpu.append((label, cpu_cells))
+    parts = [table(f"a call: median (best round), speed, relative to {first}", settings, elapsed),
+             table("CPU time of a call, ms", settings, cpu)]
+    aims = []
+    for label, name, other, batch, least in _AIMS:
+        for threads in sorted({setting[0] for setting in settings if setting[1] == batch}):
+            own = results[threads, batch]
+            if name in own and other in own:
+                value, used = ratio(own, name, other), ratio(own, name, other, kind=1)
+                best = min(b[0] for b in own[other]) / min(a[0] for a in own[name])
+                aims.append(f"| {label}, batch {batch}, {threads} thread{'s' * (threads > 1)} | {least:.2f} | "
+                            f"{value:.2f} ({best:.2f}) | {f'{used:.2f}' if threads == 1 else ''} | "
+                            f"{'met' if value >= least else 'not met'} |")
+    if aims:
+        parts.append("\n".join(["| aim: speed of | at least | measured (best rounds) | by CPU time | |",
+                                "|---|---|---|---|---|", *aims]))
+    return "\n\n".join(parts)
 
 
 def main() -> None:
@@ -224,24 +295,22 @@ def main() -> None:
     if args.worker:
         work(args)
         return
+    from benchmarks.machine import machine_line
+
     args.only = [name for name in ("torch", "eval", "onnx", "int8", "cpp") if name in args.only]
-    settings = [(threads, batch) for threads in args.threads for batch in args.batch]
+    cores = len(os.sched_getaffinity(0))
+    threads = [count for count in args.threads if count <= cores]
+    if len(threads) < len(args.threads):
+        print(f"note: only {cores} cores may be used; left out: more threads than that", file=sys.stderr)
+    settings = [(count, batch) for count in threads for batch in args.batch]
+    if not settings:
+        raise SystemExit("error: no number of threads is left")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         program = prepare(args, folder)
+        machine = machine_line()  # before the load is ours
         results = {setting: compete(args, folder, program, *setting) for setting in settings}
-    print(f"{platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}; milliseconds a call, "
-          f"median of {args.rounds} rounds (best round), and speed relative to {args.only[0]}\n")
-    print("| | " + " | ".join(f"{t} thread{'s' * (t > 1)}, batch {b}" for t, b in settings) + " |")
-    print("|---|" + "---|" * len(settings))
-    versions = {package: metadata.version(package) for package in ("mindspore", "torch", "onnxruntime")}
-    for name in args.only:
-        cells = []
-        for setting in settings:
-            own, first = results[setting][name], results[setting][args.only[0]]
-            cells.append(f"{statistics.median(own):.1f} ({min(own):.1f}), "
-                         f"{statistics.median(first) / statistics.median(own):.2f} ({min(first) / min(own):.2f})")
-        print(f"| {NAMES[name].format(**versions)} | " + " | ".join(cells) + " |")
+    print(f"{machine}; {args.rounds} rounds\n\n{report(args, settings, results)}")
 
 
 if __name__ == "__main__":

@@ -142,6 +142,16 @@ absolute_option() {
   printf '%s=%s\n' "$key" "$value"
 }
 
+# platform_of WORD: the platform as MindSpore writes it, whatever the case; fails when the word is none.
+platform_of() {
+  case ${1,,} in
+    ascend) echo Ascend ;;
+    gpu) echo GPU ;;
+    cpu) echo CPU ;;
+    *) return 1 ;;
+  esac
+}
+
 # run_logged FOLDER COMMAND...: runs a program in FOLDER, its output to the terminal and to FOLDER/log.txt, and returns
 # its exit code. Ctrl-C, SIGTERM and a closing terminal are handed on, so that the program can end cleanly.
 run_logged() {

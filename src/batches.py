@@ -1,7 +1,6 @@
 """Batches of network input from a source: threads decode ahead, the order depends on seed and epoch only."""
 import contextlib
 import itertools
-import os
 import sys
 import threading
 from collections import deque
@@ -11,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from src.cores import available_cores
 from src.errors import ConfigError, DataError
 from src.labels import LabelTable
+from src.memory import keep_freed_memory
 from src.order import Mixture, group_by_length
 from src.preprocess import InputSpec, decode_image, resize, to_batch, width_for_steps
 from src.source import WordSource
@@ -79,7 +80,8 @@ class WordBatches:
         seed: of order and augmentation.
         workers: threads; 0 is one for each core this process may use.
         augment: called in training with a decoded (H, W, 3) uint8 BGR image, before it is resized, and a generator of
-            random numbers that depends on the seed, the epoch and the sample only. Returns an image of that kind.
+            random numbers that depends only on the seed, the epoch, the sample and its place in the epoch's order (with
+            ``mix`` a sample comes several times, each time another image). Returns an image of that kind.
         report: what was filtered out; see :class:`src.dataset.FilterReport`.
         mix: shares of the parts of the set in a training epoch; None takes every sample once.
 
@@ -184,6 +186,7 @@ class WordBatches:
 
     def _ahead(self, make: Callable, steps: Iterable[int]) -> Iterator:
         """What ``make`` returns for each step, in order, computed ahead by the threads."""
+        keep_freed_memory()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="crnn-data")
         pending = deque()
         try:
@@ -232,7 +235,8 @@ class WordBatches:
     def _read(self, order: np.ndarray, epoch: int, step: int) -> tuple[list[np.ndarray], list[int]]:
         """Images and positions of those samples of one step that can be read; runs in a thread."""
         first = step * self.batch_size
-        loaded = [(self._load(position, epoch), position) for position in order[first:first + self.batch_size]]
+        loaded = [(self._load(position, epoch, place), position)
+                  for place, position in enumerate(order[first:first + self.batch_size], first)]
         good = [pair for pair in loaded if pair[0] is not None]
         return [image for image, _ in good], [position for _, position in good]
 
@@ -264,7 +268,7 @@ class WordBatches:
         for place, repeats in itertools.chain(spare, following):
             if len(images) == self.batch_size:
                 return
-            image = self._load(order[place], epoch)
+            image = self._load(order[place], epoch, place)
             if image is None:
                 failed += 1
                 if failed > 1000 + 10 * self.batch_size:
@@ -278,7 +282,7 @@ class WordBatches:
         if len(images) < self.batch_size:
             raise self._nothing_readable()
 
-    def _load(self, position: int, epoch: int) -> np.ndarray | None:
+    def _load(self, position: int, epoch: int, place: int) -> np.ndarray | None:
         """The resized image of one sample, not yet padded; None where it cannot be read; (height, width, 3) uint8."""
         number = int(self._kept[position])
         if number in self._unreadable:
@@ -293,7 +297,7 @@ class WordBatches:
             return self._note(number, f"{self.source.location(number)}: {error}")
         if self.augment is not None:
             # Philox takes its key as it is; the seed sequence of default_rng takes half as long again.
-            key = np.array([(self.seed % 2**32) << 32 | epoch % 2**32, number], np.uint64)
+            key = np.array([(self.seed % 2**32) << 32 | epoch % 2**32, place % 2**32 << 32 | number], np.uint64)
             image = self.augment(image, np.random.Generator(np.random.Philox(key=key)))
         if self.spec.keep_ratio and self.spec.fitted_width(image) > self.spec.widths[-1]:
             with self._lock:
@@ -331,8 +335,3 @@ class _Columns:
         # A generator: MindSpore also calls iter() just to look, and only a pass that is used may count as an epoch.
         for batch in self._batches:
             yield batch.image, batch.label
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

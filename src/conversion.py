@@ -6,10 +6,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 
 from src.errors import DataError
-from src.source import read_lines
+from src.source import UNFINISHED, read_lines
 
 EXIT_LEFT_OUT = 3  # converted, but some items are missing from the result
-UNFINISHED = "unfinished.txt"  # lies in an output folder while a conversion goes on, and after one that was cut off
+
+
+class WordsWouldBeLost(DataError):
+    """An annotation holds words that the new one does not have."""
 
 
 class ConversionReport:
@@ -83,10 +86,16 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def unfinished(folder: str) -> Iterator[None]:
-    """Marks a folder as unfinished until the block ends without an error."""
+    """Marks a folder as unfinished until the block ends without an error, or refuses to replace what is there."""
     marker = os.path.join(folder, UNFINISHED)
+    there = os.path.exists(marker)
     write_lines(marker, ["The conversion into this folder has not come to its end: run it again."])
-    yield
+    try:
+        yield
+    except WordsWouldBeLost:
+        if not there:
+            os.remove(marker)
+        raise
     os.remove(marker)
 
 
@@ -114,7 +123,7 @@ def write_annotation(annotation: str, words: dict[str, str], overwrite: bool) ->
         overwrite: replace an annotation that holds other words.
 
     Raises:
-        DataError: it holds words that the new one does not have, such as those of the other split.
+        WordsWouldBeLost: it holds words that the new one does not have, such as those of the other split.
     """
     if not overwrite:
         _refuse_to_lose(annotation, words)
@@ -127,7 +136,7 @@ def _refuse_to_lose(annotation: str, words: dict[str, str]) -> None:
     for _, line in read_lines(annotation):
         image, _, word = line.partition("\t" if "\t" in line else ",")
         if words.get(image.strip()) != word.strip():
-            raise DataError(f"{annotation} already holds other words (such as {line!r}): give another "
+            raise WordsWouldBeLost(f"{annotation} already holds other words (such as {line!r}): give another "
                             "-a/--output_annotation or -o/--output_dir, or --overwrite")
 
 

@@ -123,10 +123,16 @@ class CRNNV1(_CRNN):
         self.dropout = nn.Dropout(p=0.1 if use_dropout else 0.0)
         self.fc = nn.Dense(2 * hidden_size, class_num)
 
-    def sequence(self, features: Tensor) -> Tensor:
-        """Maps feature columns (T, N, 512) to class scores (T, N, class_num)."""
+    def sequence(self, features: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Maps feature columns (T, N, 512) to class scores (T, N, class_num).
+
+        Args:
+            features: the columns.
+            keep: (T, N, 2 * hidden_size) dropout mask, 0 or 1 / (1 - p), to use instead of random numbers of
+                MindSpore's, whose state cannot be saved.
+        """
         recurrent, _ = self.rnn1(features)
-        recurrent, _ = self.rnn2(self.dropout(recurrent))
+        recurrent, _ = self.rnn2(self.dropout(recurrent) if keep is None else recurrent * keep.astype(recurrent.dtype))
         return self.fc(recurrent)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from src.augment import create_augment
 from src.batches import Augment, Batch, WordBatches
 from src.charset import Charset
 from src.errors import ConfigError, DataError
@@ -25,6 +26,7 @@ SOURCES = {
     "svtp": ("src.svtp_dataset", "SVTPSource"),
     "cute80": ("src.cute80_dataset", "CUTE80Source"),
     "iiit5k": ("src.iiit5k_dataset", "IIIT5KSource"),
+    "list": ("src.list_dataset", "ListSource"),
     "lmdb": ("src.lmdb_dataset", "LmdbSource"),
 }
 
@@ -98,13 +100,14 @@ class FilterReport:
         return line
 
 
-def open_source(name: str, path: str, split: str) -> WordSource:
+def open_source(name: str, path: str, split: str, show_progress: bool = True) -> WordSource:
     """Opens a data set.
 
     Args:
         name: one of ``SOURCES``.
         path: where it lies.
         split: 'train', 'val' or 'test', for data sets that have all of them in one folder.
+        show_progress: show how far it is where it takes a while.
 
     Raises:
         ConfigError: no data set of that name.
@@ -113,7 +116,8 @@ def open_source(name: str, path: str, split: str) -> WordSource:
     if name not in SOURCES:
         raise ConfigError(f"unknown data set {name!r}: expected one of {', '.join(SOURCES)}")
     module, kind = SOURCES[name]
-    return getattr(importlib.import_module(module), kind)(path, split)
+    source = getattr(importlib.import_module(module), kind)
+    return source(path, split, show_progress) if source.shows_progress else source(path, split)
 
 
 def filter_words(source: WordSource, labels: LabelTable, max_text_length: int, steps: int, is_training: bool,
@@ -165,9 +169,10 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
         is_training: shuffled full batches of the words that can be learned, or every word that counts by
             ``eval_protocol`` once in the order of the file ('synth': from annotation_test.txt).
         config: any object with ``label_dict``, ``max_text_length``, ``image_width``, ``image_height``, ``seed``,
-            ``num_parallel_workers``, ``keep_ratio``, ``bucket_widths``, ``train_mix`` and ``eval_protocol``; what it
-            lacks has the value of default_config.yaml.
-        augment: distorts training images; see :class:`WordBatches`.
+            ``num_parallel_workers``, ``keep_ratio``, ``bucket_widths``, ``train_mix``, ``augment``,
+            ``augment_strengths``, ``eval_protocol`` and ``show_progress``; what it lacks has the value of
+            default_config.yaml.
+        augment: distorts training images, see :class:`WordBatches`; None takes what ``config.augment`` says.
         split: 'train', 'val' or 'test' where one folder holds them all; None takes 'train' or 'test'.
 
     Returns:
@@ -186,7 +191,8 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
     if max_text_length < 1:
         raise ConfigError(f"max_text_length {max_text_length} must be at least 1")
 
-    source = open_source(name, dataset_path, split or ("train" if is_training else "test"))
+    source = open_source(name, dataset_path, split or ("train" if is_training else "test"),
+                         getattr(config, "show_progress", "auto") != "never")
     source.check()
     labels = LabelTable(source.texts, charset)
     selection = None if is_training else select_words(source, getattr(config, "eval_protocol", "standard"))
@@ -201,6 +207,8 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
             raise ConfigError(f"train_mix {config.train_mix!r} is for lmdb, not for {name}")
         kept, mix = mixture(config.train_mix, parts, kept)
         report.unmixed, report.kept, report.mixture = report.kept - len(kept), len(kept), mix.summary()
+    if is_training and augment is None:
+        augment = create_augment(config, spec)
     # In training all labels fit; in evaluation none is cut, so the longest sets the width.
     width = max_text_length if is_training else max(max_text_length, int(labels.length[source.text_index].max()))
     batches = WordBatches(source, kept, labels, spec, batch_size, label_width=width, num_shards=num_shards,

@@ -10,8 +10,9 @@ from src.charset import Charset
 from src.decode import Reading, create_decoder
 from src.errors import ConfigError
 from src.evaluation import Decoder, Lexicons
-from src.lexicon import WordEncoder, read_words
+from src.model_utils.distributed import ALONE, Ranks
 from src.source import LEXICONS, WordSource
+from src.word_list import WordEncoder, read_words
 
 
 class LexiconTally:
@@ -40,6 +41,12 @@ class LexiconTally:
         """The normalised words."""
         return set(map(self._key, words))
 
+    def share(self, ranks: Ranks) -> None:
+        """Adds up what all ranks counted."""
+        parts = ranks.gather([self.images, self.missing, self.example])
+        self.images, self.missing = (sum(part[k] for part in parts) for k in (0, 1))
+        self.example = next((part[2] for part in parts if part[2]), "")
+
     def summary(self) -> str:
         """One line for people; '' when nothing is missing."""
         return (f"lexicon: the truths of {self.missing} of {self.images} images are not in their lexicon and cannot be "
@@ -67,9 +74,13 @@ class Decoding:
         """Reads the samples with these numbers from their class scores (T, N, C)."""
         return self.decoder(logits) if self.lexicons is None else self.decoder(logits, self.lexicons(index))
 
-    def report(self) -> list[str]:
+    def report(self, ranks: Ranks = ALONE) -> list[str]:
         """What could not be used of the lexicons, after reading; lines for people."""
         lines = [self.decoder.report.summary()] if hasattr(self.decoder, "report") else []
+        if not ranks.is_alone:
+            lines = [f"{line} (of the images of rank {ranks.rank})" for line in lines if line]
+            if self.tally:
+                self.tally.share(ranks)
         return lines + [self.tally.summary()] if self.tally and self.tally.missing else lines
 
 

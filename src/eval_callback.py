@@ -7,6 +7,7 @@ from mindspore import nn
 
 from src.metric import EvalResult
 from src.model_utils.checkpoint import Checkpoint, load_weights, read_checkpoint, write_checkpoint
+from src.model_utils.distributed import ALONE, Ranks
 
 # Numbers of the training state among a checkpoint's facts.
 _STATE = ("loss_scale", "good_steps", "state_step", "global_step", "learning_rate", "momentum")
@@ -23,11 +24,12 @@ class EvalCallback:
         interval: epochs between two evaluations.
         last_epoch: always evaluated, so that the best weights exist at the end of a short run.
         say: prints a line.
+        ranks: the processes that evaluate together; the first writes.
     """
 
     def __init__(self, evaluate: Callable[[], EvalResult], network: nn.Cell, best_path: Path | None,
                  start_epoch: int = 1, interval: int = 1, last_epoch: int = 0,
-                 say: Callable[[str], None] = print) -> None:
+                 say: Callable[[str], None] = print, ranks: Ranks = ALONE) -> None:
         self.evaluate = evaluate
         self.network = network
         self.best_path = best_path
@@ -35,6 +37,7 @@ class EvalCallback:
         self.interval = interval
         self.last_epoch = last_epoch
         self.say = say
+        self.ranks = ranks
         self.best_accuracy = -1.0
         self.best_epoch = 0
         self._judged: set[Path] = set()
@@ -69,21 +72,25 @@ class EvalCallback:
     def evaluate_saved(self, paths: list[Path], epoch: int) -> None:
         """Evaluates checkpoints that were not evaluated before; the best of all stays the best.
 
-        The network ends with the weights it had.
+        The network ends with the weights it had. All ranks read the files of the first one.
 
         Args:
-            paths: checkpoint files.
+            paths: checkpoint files; what the first rank says counts.
             epoch: the epoch just finished, counted from 1.
         """
+        # Rank 0 has written them by now; the others may run in other folders.
+        paths = [Path(path) for path in self.ranks.gather([str(path.absolute()) for path in paths])[0]]
         own = {p.name: p.asnumpy().copy() for p in self.network.get_parameters()}
-        for path in paths:
-            if path not in self._judged:
-                self._judged.add(path)
-                checkpoint = read_checkpoint(str(path))
-                load_weights(self.network, checkpoint)
-                facts = {name: value for name, value in checkpoint.info.items() if name not in _STATE}
-                self._judge(f"{path.name}, ", epoch, facts)
-        load_weights(self.network, Checkpoint("the network", own))
+        try:
+            for path in paths:
+                if path not in self._judged:
+                    self._judged.add(path)
+                    checkpoint = read_checkpoint(str(path))
+                    load_weights(self.network, checkpoint)
+                    facts = {name: value for name, value in checkpoint.info.items() if name not in _STATE}
+                    self._judge(f"{path.name}, ", epoch, facts)
+        finally:
+            load_weights(self.network, Checkpoint("the network", own))
 
     def _judge(self, label: str, epoch: int, info: Mapping[str, int | float | str]) -> None:
         start = time.monotonic()
@@ -93,6 +100,6 @@ class EvalCallback:
         if result.accuracy > self.best_accuracy:
             self.best_accuracy, self.best_epoch = result.accuracy, epoch
             self.say(f"update best result: {result.accuracy:.6f}")
-            if self.best_path is not None:
+            if self.best_path is not None and self.ranks.is_first:
                 write_checkpoint(self.best_path, self.network, {**info, "accuracy": result.accuracy})
                 self.say(f"update best checkpoint at: {self.best_path}")

@@ -6,9 +6,11 @@ from src.errors import DataError
 from src.evaluation import Forward, evaluate
 from src.metric import EvalResult, normalise
 from src.model_utils.config import Config
+from src.model_utils.distributed import ALONE, Ranks
 
 
-def run_evaluation(config: Config, forward: Forward, charset: Charset, network: str) -> EvalResult:
+def run_evaluation(config: Config, forward: Forward, charset: Charset, network: str,
+                   ranks: Ranks = ALONE) -> EvalResult:
     """Reads ``config.eval_dataset`` (or the embedded words) and prints what was found, but for the last two lines.
 
     Args:
@@ -16,6 +18,7 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
         forward: the network.
         charset: its classes.
         network: line that says which network it is.
+        ranks: the processes that share the words.
 
     Raises:
         DataError: the data cannot be read, or not one image of it.
@@ -26,14 +29,16 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
     from src.predictions import PredictionFile
     from src.progress import Progress
 
-    fill_in_data(config, "eval_dataset")
-    dataset = create_dataset(config.eval_dataset, config.eval_dataset_path, config.batch_size, is_training=False,
-                             config=config)
+    ranks.in_turn(lambda: fill_in_data(config, "eval_dataset"))
+    dataset = create_dataset(config.eval_dataset, config.eval_dataset_path, config.batch_size, ranks.size, ranks.rank,
+                             is_training=False, config=config)
     decoding = choose_decoder(config, charset, dataset.source)
     print(f"{network}\ndata: {config.eval_dataset} {config.eval_dataset_path}\n"
           f"{dataset.report.summary()}\n{decoding.description}", flush=True)
-    progress = Progress(dataset.num_samples, "reading", enabled=config.show_progress != "never")
-    with PredictionFile(config.save_predictions) if config.save_predictions else contextlib.nullcontext() as file:
+    progress = Progress(int(ranks.total(dataset.num_samples)[0]), "reading",
+                        enabled=config.show_progress != "never" and ranks.is_first)
+    writes = config.save_predictions and ranks.is_first
+    with PredictionFile(config.save_predictions) if writes else contextlib.nullcontext() as file:
 
         def show(batch, readings) -> None:
             if config.print_predictions:
@@ -46,14 +51,18 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
                 file.add(batch.reference, batch.text, readings)
             progress.update(len(readings))
 
-        result = evaluate(forward, dataset, decoding.decoder, charset, show, decoding.lexicons)
+        result = evaluate(forward, dataset, decoding.decoder, charset, show, decoding.lexicons, ranks)
     progress.close()
     if not result.total:
         raise DataError(f"no image of {config.eval_dataset_path} could be read")
-    if dataset.corrupted:
-        print(f"{len(dataset.corrupted)} images could not be read and are not counted: "
-              f"{', '.join(dataset.corrupted[:5])}")
-    for line in [*decoding.report(), *([f"predictions: {file.path}"] if file else [])]:
+    corrupted = sum(ranks.gather(dataset.corrupted), [])
+    if corrupted:
+        print(f"{len(corrupted)} images could not be read and are not counted: {', '.join(corrupted[:5])}")
+    squeezed = int(ranks.total(dataset.squeezed)[0])
+    if squeezed:
+        print(f"keep_ratio: {squeezed} images were too wide for the largest of bucket_widths, "
+              f"{dataset.spec.largest_width}, and were squeezed to it")
+    for line in [*decoding.report(ranks), *([f"predictions: {file.path}"] if file else [])]:
         print(line)
     low, high = result.interval
     print(f"word accuracy: {100 * result.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f}), "

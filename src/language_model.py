@@ -7,7 +7,7 @@ import numpy as np
 
 from src.charset import Charset
 from src.errors import ConfigError
-from src.lexicon import WordEncoder
+from src.word_list import WordEncoder
 
 _FORMAT = "crnn-character-model-1"
 # Probability rows are kept for every context seen; beyond this the order is too high for the word list.

@@ -1,40 +1,21 @@
 """Lexicons as tries, and two searches over them: the most probable word, and the words near a text."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from src import ctc
-from src.charset import Charset
-from src.edit_distance import code_points
-from src.errors import ConfigError
-from src.metric import normalise
+from src.word_list import WordEncoder
 
 # Trie nodes kept per image and depth, pass after pass; see most_probable.
 _WIDTHS = (8, 64, 512, 4096, 2**62)
 # Smaller probabilities are compared in log space instead, where nothing underflows.
 _SMALLEST = 1e-200
+# See rivals: how much less probable than the best word a rival may be, how many trie nodes are kept per image and depth
+# for it (so much that confidences come out right to 0.04), and below which probability of the best none is looked for.
+_RIVAL_SHARE, _RIVAL_WIDTH, _RIVAL_LEAST = 1e-4, 256, 1e-9
 # Texts that the search for near words takes together: enough to share the cost of a numpy call.
 _NEAR_IMAGES = 8
-
-
-def read_words(path: str | Path) -> list[str]:
-    """Reads a lexicon file: UTF-8, one word a line; blank lines do not count.
-
-    Raises:
-        ConfigError: the file has no word or is not UTF-8.
-        OSError: it cannot be opened.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save the lexicon as "
-                          "UTF-8") from error
-    words = [line.strip() for line in text.split("\n") if line.strip()]
-    if not words:
-        raise ConfigError(f"{path}: the lexicon has no words; write one word a line")
-    return words
 
 
 @dataclass
@@ -45,7 +26,7 @@ class LexiconReport:
         words: words given, all lexicons together.
         empty: words without a character after normalising.
         outside: words with characters that the charset lacks.
-        duplicates: words of the shared lexicon that equal an earlier one after normalising.
+        duplicates: words that equal an earlier one of their lexicon after normalising.
         infeasible: words that cannot fit in the network's steps: probability 0.
         no_candidate: images with no word within ``delta`` of the greedy text, which took the exact search.
         unread: images for which every word has probability 0: read as the empty text with confidence 0.
@@ -72,39 +53,6 @@ class LexiconReport:
                  f"{self.no_candidate} images without a near word", f"{self.unread} images without a possible word"]
         examples = f" (as {', '.join(map(repr, self.examples))})" if self.examples else ""
         return "lexicon: " + ", ".join(part for part in parts if not part.startswith("0 ")) + examples
-
-
-class WordEncoder:
-    """Words -> classes, many at a time."""
-
-    def __init__(self, charset: Charset):
-        self.charset = charset
-        codes = [ord(c) for c in charset.characters]
-        self._table = np.full(max(codes) + 2, -1, np.int64)
-        self._table[codes] = np.arange(len(codes))
-        self._keys: dict[str, str] = {}
-
-    def key(self, word: str) -> str:
-        """The normalised word (see ``src.metric.normalise``), remembered."""
-        key = self._keys.get(word)
-        if key is None:
-            if len(self._keys) > 1_000_000:  # lexicons repeat, but an endless stream of new words must not pile up
-                self._keys.clear()
-            key = self._keys[word] = normalise(word, self.charset)
-        return key
-
-    def encode(self, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Encodes normalised words.
-
-        Returns:
-            labels ``(P, longest)`` int64 padded with the blank, lengths ``(P,)``, known ``(P,)`` bool: all characters
-            are in the charset.
-        """
-        codes, lengths = code_points(keys)
-        labels = self._table[np.minimum(codes, len(self._table) - 1)]
-        inside = np.arange(codes.shape[1]) < lengths[:, None]
-        known = ~((labels < 0) & inside).any(axis=1)
-        return np.where(inside, labels, self.charset.blank), lengths, known
 
 
 class Lexicon:
@@ -223,6 +171,31 @@ class Lexicon:
         best[tiny], log_p[tiny] = self.exhaustive(em, tiny)
         return best, log_p
 
+    def rivals(self, em: ctc.Emissions, best: np.ndarray, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best words and those that come near: at least a ten-thousandth as probable.
+
+        Only the most promising trie nodes of every depth are followed, and nothing is looked for where even the best
+        word is next to impossible.
+
+        Args:
+            em: frame probabilities of N images.
+            best: ``(N,)`` the best word on each.
+            log_p: ``(N,)`` its log probability.
+
+        Returns:
+            image ``(P,)`` and word ``(P,)``, the N best words first.
+        """
+        floor = np.exp(log_p) * _RIVAL_SHARE
+        pending = np.flatnonzero(floor >= _RIVAL_LEAST * _RIVAL_SHARE)
+        probs, unused = np.exp(em.log_probs()), np.zeros(em.images)
+        images, words, group = [np.arange(em.images)], [best], 2048 // _RIVAL_WIDTH
+        for start in range(0, len(pending), group):
+            for image, word, p in self._walk(probs, pending[start:start + group], _RIVAL_WIDTH, floor, unused):
+                near = (p >= floor[image]) & (word != best[image])
+                images.append(image[near])
+                words.append(word[near])
+        return np.concatenate(images), np.concatenate(words)
+
     def _pass(self, probs: np.ndarray, images: np.ndarray, width: int, best: np.ndarray,
               best_p: np.ndarray) -> np.ndarray:
         """One search with at most ``width`` nodes per image and depth; raises ``best`` and ``best_p`` in place.
@@ -230,9 +203,30 @@ class Lexicon:
         Returns:
             ``(K,)`` the largest bound that was dropped for lack of width, 0 if none.
         """
-        steps, count, classes = probs.shape
+        dropped = np.zeros(len(best))
+        for image, word, p in self._walk(probs, images, width, best_p, dropped):
+            order = np.argsort(p)  # the largest is assigned last and stays
+            image, word, p = image[order], word[order], p[order]
+            better = p > best_p[image]
+            best[image[better]], best_p[image[better]] = word[better], p[better]
+        return dropped[images]
+
+    def _walk(self, probs: np.ndarray, images: np.ndarray, width: int, floor: np.ndarray,
+              dropped: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Goes down the trie, with at most ``width`` nodes per image and depth.
+
+        Args:
+            probs: ``(T, N, C)``.
+            images: ``(K,)`` which of the N.
+            width: nodes kept.
+            floor: ``(N,)`` nodes whose bound is not above it are left; the caller may raise it on the way.
+            dropped: ``(N,)`` raised in place to the largest bound that was dropped for lack of width.
+
+        Yields:
+            The words at the nodes of each depth: image ``(P,)``, word ``(P,)``, and probability ``(P,)``.
+        """
+        steps, _, classes = probs.shape
         probs = probs.reshape(steps, -1)
-        dropped = np.zeros(count)
         # Row t of `ends_blank` / `ends_char`: probability of having read the node's prefix after t frames, with the
         # last frame a blank / the last character.
         image, node = images, np.zeros(len(images), np.int64)
@@ -248,7 +242,7 @@ class Lexicon:
             emission = probs[:, image * classes + char]
             enter *= emission
             bound = enter.sum(axis=0)
-            keep = np.flatnonzero(bound > best_p[image] * (1 - 1e-9))
+            keep = np.flatnonzero(bound > floor[image] * (1 - 1e-9))
             keep = keep[np.lexsort((-bound[keep], image[keep]))]
             rank = np.arange(len(keep)) - np.searchsorted(image[keep], image[keep])
             lost = keep[rank == width]
@@ -265,12 +259,7 @@ class Lexicon:
                 np.add(ends_blank[t], ends_char[t], out=ends_blank[t + 1])
                 ends_blank[t + 1] *= blank[t]
             word = np.flatnonzero(self.word[node] >= 0)
-            p = ends_blank[-1, word] + ends_char[-1, word]
-            word = word[np.argsort(p)]  # the largest is assigned last and stays
-            p = np.sort(p)
-            better = p > best_p[image[word]]
-            best[image[word[better]]], best_p[image[word[better]]] = self.word[node[word[better]]], p[better]
-        return dropped[images]
+            yield image[word], self.word[node[word]], ends_blank[-1, word] + ends_char[-1, word]
 
     def near(self, texts: np.ndarray, lengths: np.ndarray, delta: int) -> tuple[np.ndarray, np.ndarray]:
         """All words within an edit distance of each text.

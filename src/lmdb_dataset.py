@@ -2,14 +2,16 @@
 import os
 import threading
 from array import array
+from bisect import bisect_right
 
 import numpy as np
 
 from src.errors import DataError
 from src.progress import Progress
-from src.source import WordSource, check_folder
+from src.source import LEXICONS, WordSource, check_folder
 
 NUM_SAMPLES = b"num-samples"
+SHARED_LEXICON = b"lexicon-full"
 _SHOW_PROGRESS_FROM = 1_000_000
 
 
@@ -21,6 +23,17 @@ def image_key(number: int) -> bytes:
 def label_key(number: int) -> bytes:
     """The key of a label, numbered from 1."""
     return b"label-%09d" % number
+
+
+def lexicon_key(name: str, number: int) -> bytes:
+    """The key of the lexicon ('50' or '1k') of an image, numbered from 1; '50' as other tools have it."""
+    return (b"lexicon-%09d" if name == "50" else b"lexicon-1k-%09d") % number
+
+
+def lexicon_words(text: bytes) -> list[str]:
+    """The words of a lexicon: between tabs where there is one, otherwise between spaces."""
+    words = text.decode("utf-8")
+    return [word for word in words.split("\t" if "\t" in words else None) if word]
 
 
 class Database:
@@ -108,9 +121,13 @@ def _after_fork() -> None:
 class LmdbSource(WordSource):
     """One LMDB folder, or a tree with several such as ``MJ/MJ_train`` and ``ST``.
 
+    Lexicons lie beside the labels: ``lexicon-%09d`` ('50') and ``lexicon-1k-%09d`` for each image, ``lexicon-full`` for
+    all of them.
+
     Args:
         path: a folder with data.mdb, or one with such folders below it, taken in alphabetical order.
         split: unused, one LMDB is one set.
+        show_progress: show how far the reading of millions of labels is.
 
     Attributes:
         parts: name (path below the given folder), first sample and the one past the last, of every LMDB.
@@ -120,8 +137,9 @@ class LmdbSource(WordSource):
     """
 
     name = "lmdb"
+    shows_progress = True
 
-    def __init__(self, path: str, split: str = "train"):
+    def __init__(self, path: str, split: str = "train", show_progress: bool = True):
         del split
         path = check_folder(self.name, path, "a folder with data.mdb, or with such folders below it", allow_file=True)
         if os.path.isfile(path):
@@ -137,13 +155,13 @@ class LmdbSource(WordSource):
         self._databases: list[Database] = []
         for folder in folders:
             database, first = Database(folder), len(index)
-            _read_labels(database, rows, index)
+            _read_labels(database, rows, index, show_progress)
             name = os.path.relpath(folder, path).replace(os.sep, "/")
             self.parts.append((os.path.basename(os.path.abspath(path)) if name == "." else name, first, len(index)))
             self._databases.append(database)
         if not index:
             raise DataError(f"lmdb: {path} holds no words: num-samples is 0")
-        self._firsts = np.array([first for _, first, _ in self.parts])
+        self._firsts = [first for _, first, _ in self.parts]
         self.text_index = np.frombuffer(index, np.int32)
         try:
             self.texts = [text.decode("utf-8") for text in rows]
@@ -154,8 +172,9 @@ class LmdbSource(WordSource):
 
     def _place(self, i: int) -> tuple[int, int]:
         """Which database sample i is in, and its number there, from 1."""
-        part = int(np.searchsorted(self._firsts, i, "right")) - 1
-        return part, int(i) - self.parts[part][1] + 1
+        i = int(i)
+        part = bisect_right(self._firsts, i) - 1  # numpy's takes five times as long for one number
+        return part, i - self._firsts[part] + 1
 
     def reference(self, i: int) -> str:
         """Name of the LMDB and key of image i."""
@@ -184,6 +203,35 @@ class LmdbSource(WordSource):
                 return
         raise DataError(f"lmdb: none of the images looked for is there, for example {self.location(0)}")
 
+    def lexicon_names(self) -> tuple[str, ...]:
+        """Those that every LMDB of the set has (looking at the first image); 'full' only where they have the same."""
+        used = [database for database, (_, first, end) in zip(self._databases, self.parts, strict=True) if end > first]
+        names = [name for name in LEXICONS[:2] if all(database.get(lexicon_key(name, 1)) for database in used)]
+        shared = {database.get(SHARED_LEXICON) for database in used}
+        return (*names, *([LEXICONS[2]] if len(shared) == 1 and None not in shared else []))
+
+    def lexicon(self, name: str, i: int) -> list[str]:
+        """The words among which sample i is to be read; DataError where there are none."""
+        shared = self.shared_lexicon(name)
+        if shared is not None:
+            return shared
+        part, number = self._place(i)
+        text = self._databases[part].get(lexicon_key(name, number))
+        if not text:
+            raise DataError(f"{self._databases[part].folder} has no {lexicon_key(name, number).decode()}")
+        return lexicon_words(text)
+
+    def shared_lexicon(self, name: str) -> list[str] | None:
+        """The 'full' lexicon; None for '50' and '1k'. DataError where the set does not have it."""
+        if name not in self.__dict__.setdefault("_shared", {}):
+            if name not in self.lexicon_names():
+                raise DataError(f"{self.name}: there is no {name!r} lexicon in {self._databases[0].folder}"
+                                f"{' or in others of its tree' if len(self.parts) > 1 else ''}; lexicons there: "
+                                f"{', '.join(self.lexicon_names()) or 'none'}")
+            texts = (database.get(SHARED_LEXICON) for database in self._databases) if name == LEXICONS[2] else ()
+            self._shared[name] = next((lexicon_words(text) for text in texts if text), None)
+        return self._shared[name]
+
     def close(self) -> None:
         """Closes the files in this process; reading opens them again."""
         for database in self._databases:
@@ -205,13 +253,14 @@ def find_databases(path: str) -> list[str]:
     return sorted(found)
 
 
-def _read_labels(database: Database, rows: dict[bytes, int], index: array) -> None:
+def _read_labels(database: Database, rows: dict[bytes, int], index: array, show_progress: bool) -> None:
     """Reads all labels of an LMDB in the order of their keys, which is that of their pages.
 
     Args:
         database: to read.
         rows: label -> row of the table of words; grows.
         index: row of each sample; grows.
+        show_progress: show it where there are many.
     """
     import lmdb
 
@@ -222,7 +271,7 @@ def _read_labels(database: Database, rows: dict[bytes, int], index: array) -> No
     if not count.isdigit():
         raise DataError(f"{database.folder}: num-samples is no number: {count!r}")
     count = int(count)
-    enabled = count >= _SHOW_PROGRESS_FROM
+    enabled = show_progress and count >= _SHOW_PROGRESS_FROM
     try:
         with database.environment().begin() as transaction, Progress(
                 count if enabled else 0, "reading labels", "label", enabled=enabled) as progress:

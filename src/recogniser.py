@@ -1,16 +1,64 @@
 """A trained network ready to read: built from a checkpoint, which says its version, charset and width."""
+from typing import TYPE_CHECKING
+
 from src.charset import Charset
 from src.evaluation import Forward, network_forward
 from src.model_utils.config import ROOT, Config
 
+if TYPE_CHECKING:  # MindSpore is loaded on first use
+    from mindspore import nn
+
+    from src.model_utils.checkpoint import Checkpoint
+
 QUICKSTART_CHECKPOINT = ROOT / "output" / "quickstart" / "ckpt" / "best_acc.ckpt"
 
 
-def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False) -> tuple[Forward, Charset]:
-    """Builds the network of ``config.checkpoint_path`` and loads its weights.
+def open_checkpoint(config: Config, option: str = "checkpoint_path") -> "Checkpoint":
+    """Reads the checkpoint of ``config.checkpoint_path``; the configuration takes over what it was trained with.
 
-    The configuration takes over what the checkpoint was trained with. Without a path the checkpoint of
-    ``python train.py`` without arguments is taken.
+    Without a path the checkpoint of ``python train.py`` without arguments is taken.
+
+    Args:
+        config: the options.
+        option: the one the user gives the path with, for the message.
+
+    Raises:
+        CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
+    """
+    from src.errors import CheckpointError
+    from src.model_utils.checkpoint import adopt, read_checkpoint
+
+    if not config.checkpoint_path:
+        if not QUICKSTART_CHECKPOINT.is_file():
+            raise CheckpointError("no checkpoint given and none trained yet: run `python train.py` first, or add "
+                                  f"--{option}=FILE")
+        config.checkpoint_path = str(QUICKSTART_CHECKPOINT)
+    checkpoint = read_checkpoint(config.checkpoint_path)
+    adopt(config, checkpoint)
+    return checkpoint
+
+
+def load_network(config: Config, checkpoint: "Checkpoint", full_precision: bool) -> "nn.Cell":
+    """Builds the network of a checkpoint with its weights, in evaluation mode.
+
+    Args:
+        config: has taken over what the checkpoint was trained with, see :func:`open_checkpoint`.
+        checkpoint: the weights.
+        full_precision: False computes in float16 (Ascend).
+
+    Raises:
+        CheckpointError: a weight is missing or has another shape.
+    """
+    from src.crnn import crnn
+    from src.model_utils.checkpoint import load_weights
+
+    network = crnn(config, full_precision)
+    load_weights(network, checkpoint)
+    return network.set_train(False)
+
+
+def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False) -> tuple[Forward, Charset]:
+    """Builds the network of ``config.checkpoint_path`` and loads its weights, see :func:`open_checkpoint`.
 
     Args:
         config: the options.
@@ -20,20 +68,9 @@ def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False) -
     Raises:
         CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
     """
-    from src.crnn import crnn
-    from src.errors import CheckpointError
-    from src.model_utils.checkpoint import adopt, load_weights, read_checkpoint
     from src.model_utils.context import speed_up
 
-    if not config.checkpoint_path:
-        if not QUICKSTART_CHECKPOINT.is_file():
-            raise CheckpointError("no checkpoint given and none trained yet: run `python train.py` first, or add "
-                                  "--checkpoint_path=FILE")
-        config.checkpoint_path = str(QUICKSTART_CHECKPOINT)
-    checkpoint = read_checkpoint(config.checkpoint_path)
-    adopt(config, checkpoint)
-    network = crnn(config, full_precision=config.device_target != "Ascend")
-    load_weights(network, checkpoint)
+    network = load_network(config, open_checkpoint(config), full_precision=config.device_target != "Ascend")
     speed_up(network, config)
     # Images that keep their ratio have widths of their own and are read one at a time.
     forward = network_forward(network, 1 if one_by_one and config.keep_ratio else batch_size)

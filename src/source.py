@@ -9,6 +9,7 @@ from src.errors import DataError
 from src.preprocess import read_bytes
 
 LEXICONS = ("50", "1k", "full")
+UNFINISHED = "unfinished.txt"  # lies in a folder while a conversion goes on, and after one that was cut off
 
 
 class LexiconFile:
@@ -50,9 +51,11 @@ class WordSource:
         name: name of the data set, as in ``--train_dataset``.
         texts: table of the distinct words, as annotated (case kept).
         text_index: (N,) int32 or int64, the row of ``texts`` for each of the N samples.
+        shows_progress: opening it can take a while, and its constructor has the argument ``show_progress``.
     """
 
     name: str
+    shows_progress = False
     texts: Sequence[str]
     text_index: np.ndarray
 
@@ -231,6 +234,7 @@ class ImageListSource(FileSource):
         further = self.more_annotations
         names = [self.annotation, *further.get(split, ()), *(n for names in further.values() for n in names),
                  "labels.tsv"]
+        check_finished(self.name, path)
         for name in names:
             if os.path.isfile(os.path.join(path, name)):
                 return os.path.join(path, name)
@@ -290,6 +294,13 @@ def check_folder(name: str, path: str, expected: str, allow_file: bool = False) 
     if not allow_file and not os.path.isdir(path):
         raise DataError(f"{name}: {path} is not a folder: expected {expected}")
     return path
+
+
+def check_finished(name: str, folder: str) -> None:
+    """DataError where a conversion into a folder was cut off, whatever else of earlier ones may lie there."""
+    if os.path.exists(os.path.join(folder, UNFINISHED)):
+        raise DataError(f"{name}: {folder} holds an unfinished conversion: run its converter again (see {UNFINISHED} "
+                        "there)")
 
 
 def read_lines(path: str) -> list[tuple[int, str]]:

@@ -4,9 +4,8 @@ import os
 import re
 from collections.abc import Iterable
 
-from src.conversion import UNFINISHED
 from src.errors import DataError
-from src.source import ImageListSource, check_folder, read_lines
+from src.source import ImageListSource, check_finished, check_folder, read_lines
 
 _CROP = re.compile(r".*_\d+_([^_]+)\.(?:jpg|jpeg|png)", re.IGNORECASE)
 _ZOO_LEXICON = "lexicon_ann_train.txt"
@@ -38,8 +37,7 @@ class SVTSource(ImageListSource):
             if not any(_CROP.fullmatch(name) for name in os.listdir(path)):
                 raise
         for folder in (path, os.path.dirname(os.path.abspath(path))):
-            if os.path.exists(os.path.join(folder, UNFINISHED)):
-                raise DataError(f"{self.name}: {folder} holds an unfinished conversion: run convert_svt.py again")
+            check_finished(self.name, folder)
         return os.path.join(path, "")
 
     def entries(self, annotation: str) -> Iterable[tuple[int, str, str, str]]:

@@ -5,10 +5,12 @@ import os
 import numpy as np
 
 from src.errors import ConfigError, DataError
-from src.source import FileSource, check_folder, path_fault
+from src.progress import Progress
+from src.source import FileSource, check_finished, check_folder, path_fault
 
 SPLITS = ("train", "val", "test")
 _BLOCK = 1 << 24  # bytes of annotation parsed at a time
+_SHOW_PROGRESS_FROM = 32 << 20  # bytes, about a million lines
 _INNER = os.path.join("mnt", "ramdisk", "max", "90kDICT32px")
 
 
@@ -21,18 +23,21 @@ class SynthSource(FileSource):
         path: folder with annotation_train.txt, annotation_val.txt, annotation_test.txt (the one asked for is enough)
             and lexicon.txt; images lie below it.
         split: 'train', 'val' or 'test'.
+        show_progress: show how far the reading of a large annotation is.
 
     Raises:
         DataError: something of this is missing or empty, or a line cannot be read; the message names file and line.
     """
 
     name = "synth"
+    shows_progress = True
 
-    def __init__(self, path: str, split: str):
+    def __init__(self, path: str, split: str, show_progress: bool = True):
         if split not in SPLITS:
             raise ConfigError(f"synth: unknown split {split!r}: expected one of {', '.join(SPLITS)}")
         annotation_name = f"annotation_{split}.txt"
         folder = check_folder(self.name, path, f"a folder with {annotation_name} and lexicon.txt (MJSynth layout)")
+        check_finished(self.name, folder)
         annotation = os.path.join(folder, annotation_name)
         lexicon = os.path.join(folder, "lexicon.txt")
         for file in (annotation, lexicon):
@@ -40,7 +45,10 @@ class SynthSource(FileSource):
                 raise DataError(_missing(folder, os.path.basename(file)))
         texts = _read_lexicon(lexicon)
         data = _read_file(annotation)
-        starts, ends, rows = _parse(data, annotation, texts)
+        with Progress(data.size >> 20, f"indexing {annotation_name}", "MiB",
+                      enabled=show_progress and data.size >= _SHOW_PROGRESS_FROM) as progress:
+            starts, ends, rows = _parse(data, annotation, texts, progress)
+            progress.update(0, f"{len(rows)} images")
         super().__init__(folder, data, starts, ends, texts, rows)
         self.annotation_file = annotation
 
@@ -90,7 +98,8 @@ def _trim(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
         ends[moving] -= 1
 
 
-def _parse(data: np.ndarray, file: str, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _parse(data: np.ndarray, file: str, texts: list[str],
+           progress: Progress) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Finds path and number in every line of an annotation.
 
     Array operations only (a Python loop takes minutes for 7.2 million lines), a block of lines at a time, so that
@@ -100,6 +109,7 @@ def _parse(data: np.ndarray, file: str, texts: list[str]) -> tuple[np.ndarray, n
         data: (P,) uint8, the annotation.
         file: its path, for messages.
         texts: the lexicon.
+        progress: told the MiB that are done.
 
     Returns:
         Start and end of each path in ``data``, and the row of the lexicon (int32), each (N,); blank lines left out.
@@ -118,6 +128,7 @@ def _parse(data: np.ndarray, file: str, texts: list[str]) -> tuple[np.ndarray, n
         block = data[position:stop]
         starts, ends, rows, lines = _parse_block(block, file, line_number, usable_rows)
         parts.append(((starts + position).astype(kind), (ends + position).astype(kind), rows.astype(np.int32)))
+        progress.update((stop >> 20) - (position >> 20))
         position, line_number = stop, line_number + lines
     if not any(len(rows) for _, _, rows in parts):
         raise DataError(f"{file} holds no words: expected lines of image path and row of lexicon.txt")

@@ -1,6 +1,8 @@
 """The training loop: batches in, steps of the train cell, checkpoints and evaluation at their time."""
+import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from mindspore import Tensor
@@ -8,11 +10,15 @@ from mindspore import dtype as mstype
 
 from src.crnn_for_train import TrainOneStepCellWithGradClip
 from src.dataset import WordBatches
+from src.dropout import DropoutMasks
 from src.errors import CRNNError
 from src.eval_callback import EvalCallback
 from src.model_utils.callback import StepResult, TrainMonitor
 from src.model_utils.checkpoint import CheckpointKeeper
+from src.model_utils.distributed import ALONE, Ranks
 from src.model_utils.optimizer import set_learning_rate
+from src.model_utils.stop import NAMES, StopRequested, StopSignals, command_to_resume
+from src.preprocess import num_steps
 
 
 @dataclass
@@ -33,14 +39,18 @@ class Trainer:
         rates: (total steps,) learning rate of every step.
         frame_weights: (total steps,) weight of the frame loss of every step.
         epochs: epochs of the whole run.
-        loss_divisor: what makes the cell's loss a mean over the batch.
+        loss_divisor: what makes the cell's loss, summed over the ranks, a mean over all their images.
         monitor: prints.
         facts: written into every checkpoint.
         keeper: writes checkpoints; None writes none.
         save_every: steps between two checkpoints, counted over the whole run; the end of the run always has one.
         evaluation: evaluates after epochs; None never does.
         evaluate_saved: evaluate the kept checkpoints too, not just the weights at the end of an epoch.
+        ranks: the processes that train together.
+        dropout: makes V1's dropout masks; None where there is no dropout.
+        signals: tells whether somebody asked the run to stop.
         skipped_in_a_row: steps just before this one whose gradient was not finite.
+        stopping: the signal that ends the run, the same in all ranks; 0 while it goes on.
     """
 
     cell: TrainOneStepCellWithGradClip
@@ -55,31 +65,43 @@ class Trainer:
     save_every: int = 1000
     evaluation: EvalCallback | None = None
     evaluate_saved: bool = False
+    ranks: Ranks = ALONE
+    dropout: DropoutMasks | None = None
+    signals: StopSignals = field(default_factory=StopSignals)
     skipped_in_a_row: int = 0
+    stopping: int = 0
 
     MAX_SKIPPED = 50
 
-    def run(self, start: Position) -> None:
-        """Trains from a position to the end.
+    def run(self, start: Position) -> int:
+        """Trains from a position to the end, or until SIGTERM or Ctrl-C; then a checkpoint is written.
+
+        Returns:
+            The signal that ended training before its end, or 0.
 
         Raises:
-            CRNNError: 50 steps in a row had a gradient that was not finite.
+            CRNNError: 50 steps in a row had a gradient that was not finite, or another rank does not answer.
         """
-        try:
-            for epoch in range(start.epoch, self.epochs):
-                self._run_epoch(epoch, start.step if epoch == start.epoch else 0)
-        finally:
-            self.monitor.close()
-            if self.dataset.corrupted:
-                print(f"{len(self.dataset.corrupted)} training images could not be read and were replaced by others "
-                      f"({self.dataset.repeated} of these came twice in an epoch)", flush=True)
+        with self.signals:
+            try:
+                for epoch in range(start.epoch, self.epochs):
+                    self._run_epoch(epoch, start.step if epoch == start.epoch else 0)
+                    if self.stopping:
+                        return self.stopping
+            finally:
+                self.monitor.close()
+                if self.dataset.corrupted:
+                    print(f"{len(self.dataset.corrupted)} training images could not be read and were replaced by "
+                          f"others ({self.dataset.repeated} of these came twice in an epoch)", flush=True)
         if self.evaluation is not None:
             self.evaluation.on_train_end()
+        return 0
 
     def _run_epoch(self, epoch: int, first: int) -> None:
         steps = self.dataset.get_dataset_size()
         self.monitor.on_epoch_begin()
         newest = None
+        written = None
         for step, result in enumerate(self._steps(epoch, first), start=first + 1):
             self.monitor.on_step_end(epoch + 1, step, result)
             self.skipped_in_a_row = self.skipped_in_a_row + 1 if result.skipped else 0
@@ -89,23 +111,51 @@ class Trainer:
             done = epoch * steps + step
             if self.keeper is not None and (done % self.save_every == 0 or done == self.epochs * steps):
                 newest = step
-                self.keeper.save(self.cell, epoch + 1, step, self._info(epoch, step))
+                written = self.keeper.save(self.cell, epoch + 1, step, self._info(epoch, step))
+            if self.stopping:
+                self._stop(epoch, step, written if newest == step else None)
+                return
         self.monitor.on_epoch_end()
         if self.evaluation is not None and self.evaluation.is_due(epoch + 1):
-            if self.evaluate_saved and self.keeper is not None:
-                self.evaluation.evaluate_saved(self.keeper.written, epoch + 1)
-            if not (self.evaluate_saved and newest == steps):  # otherwise these weights were just evaluated
-                self.evaluation.on_epoch_end(epoch + 1, self._info(epoch, steps))
+            try:
+                if self.evaluate_saved and self.keeper is not None:
+                    self.evaluation.evaluate_saved(self.keeper.written, epoch + 1)
+                if not (self.evaluate_saved and newest == steps):  # otherwise these weights were just evaluated
+                    self.evaluation.on_epoch_end(epoch + 1, self._info(epoch, steps))
+            except StopRequested:
+                self.stopping = self.signals.received
+                self._stop(epoch, steps, written if newest == steps else None)
+
+    def _stop(self, epoch: int, step: int, written: Path | None) -> None:
+        """Writes a checkpoint unless these weights have one, and says how to go on."""
+        name = NAMES[signal.Signals(self.stopping)]
+        where = f"stopped by {name} after step {step} of epoch {epoch + 1}"
+        if self.keeper is None:
+            self.monitor.say(f"{where}; nothing is written, as save_checkpoint is False")
+            return
+        path = written or self.keeper.save(self.cell, epoch + 1, step, self._info(epoch, step))
+        if epoch * self.dataset.get_dataset_size() + step == self.epochs * self.dataset.get_dataset_size():
+            self.monitor.say(f"{where}, which was the last one; checkpoint: {path}")
+        elif self.ranks.is_alone:
+            self.monitor.say(f"{where}; checkpoint: {path}\nto go on: {command_to_resume(path)}")
+        else:
+            self.monitor.say(f"{where}; checkpoint: {path}\nto go on, start it the same way with --resume_ckpt={path}")
 
     def _steps(self, epoch: int, first: int) -> Iterator[StepResult]:
         offset = epoch * self.dataset.get_dataset_size()
         for step, batch in enumerate(self.dataset.epoch(epoch, first), start=first):
             set_learning_rate(self.cell.optimizer, float(self.rates[offset + step]))
-            loss, skipped, norm, impossible = self.cell(
-                Tensor(batch.image), Tensor(batch.label), Tensor(batch.label_length),
-                Tensor(self.frame_weights[offset + step], mstype.float32))
-            yield StepResult(float(loss.asnumpy()) / self.loss_divisor, bool(skipped.asnumpy()),
-                             float(norm.asnumpy()), int(impossible.asnumpy()))
+            inputs = [Tensor(batch.image), Tensor(batch.label), Tensor(batch.label_length),
+                      Tensor(self.frame_weights[offset + step], mstype.float32)]
+            if self.dropout is not None:
+                inputs.append(Tensor(self.dropout(offset + step, num_steps(batch.image.shape[3]), len(batch.image))))
+            with self.ranks.watch():
+                loss, skipped, norm, impossible = (value.asnumpy().item() for value in self.cell(*inputs))
+            received = self.signals.received
+            loss, impossible, terminated, interrupted = self.ranks.total(
+                loss, impossible, received == signal.SIGTERM, received == signal.SIGINT)
+            self.stopping = signal.SIGTERM if terminated else signal.SIGINT if interrupted else 0
+            yield StepResult(loss / self.loss_divisor, skipped, norm, int(impossible))
 
     def _info(self, epoch: int, step: int) -> dict[str, int | float | str]:
         """Facts of a checkpoint written after `step` steps of the epoch with number `epoch` (from 0)."""

@@ -32,7 +32,8 @@ OUR_DEFAULTS = {
     "device_target": "auto", "seed": 1, "num_parallel_workers": 0, "optimizer": "sgd", "weight_decay": 0.0,
     "lr_schedule": "cosine", "warmup_steps": 0, "warmup_ratio": 0.0, "min_lr": 0.0, "loss_reduction": "sum",
     "clip_norm": 10.0, "loss_scale": 1.0, "aux_ce_weight": 0.0, "aux_ce_ratio": 0.15,
-    "show_progress": "auto", "print_predictions": False, "output_dir": "output",
+    "show_progress": "auto", "print_predictions": False, "output_dir": "output", "augment": "none",
+    "augment_strengths": "", "show_batch": "",
 }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def test_every_key_has_a_help_text_and_a_group(repo):
     for option in options.values():
         assert option.help.endswith("."), option.name
         assert option.group != "Options", option.name
-    sets = ("synth", "ic03", "ic13", "ic15", "svt", "svtp", "cute80", "iiit5k", "lmdb")
+    sets = ("synth", "ic03", "ic13", "ic15", "svt", "svtp", "cute80", "iiit5k", "list", "lmdb")
     assert options["train_dataset"].choices == sets == tuple(sorted(SOURCES, key=sets.index))
     assert options["loss_scale"].expected() == "a number, above 0, or dynamic"
     assert options["momentum"].expected() == "a number, 0 to 1"

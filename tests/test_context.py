@@ -77,7 +77,6 @@ def test_bf16_on_a_cpu_without_it(monkeypatch):
         context.speed_up(None, load_config(["--amp=bf16", "--device_target=CPU"]))
 
 
-@pytest.mark.parametrize("key", ["enable_modelarts", "run_distribute"])
-def test_what_is_not_built_yet_is_refused(key):
-    with pytest.raises(ConfigError, match=f"{key} is not built yet"):
-        context.set_up_context(load_config([f"--{key}=True"]))
+def test_modelarts_in_a_program_that_copies_nothing():
+    with pytest.raises(ConfigError, match="enable_modelarts is for train.py, eval.py and export.py"):
+        context.set_up_context(load_config(["--enable_modelarts=True"]))

@@ -50,7 +50,8 @@ def test_annotation_beside_the_images(tmp_path, capsys):
     assert main(["-m", char_bound(tmp_path, ROWS)]) == 0
     assert (tmp_path / "annotation.txt").read_text() == "test/1_1.png,PRIVATE\ntest/1_2.png,You\ntest/2_1.png,7\n"
     assert words_in(tmp_path) == ROWS
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "checking images: 100% 3/3" in err
     assert "annotation.txt: 3 words" in out and f"--eval_dataset_path {tmp_path}" in out
     dataset = create_dataset("iiit5k", str(tmp_path), 2, is_training=False)
     assert sum(len(batch) for batch in dataset) == 3 and not dataset.corrupted
@@ -108,7 +109,7 @@ def test_bad_items_are_left_out_and_reported(tmp_path, capsys):
     (tmp_path / "test" / "text.png").write_text("no image")
     assert main(["-m", mat]) == 3
     assert words_in(tmp_path) == ROWS
-    report = (tmp_path / "annotation.report.txt").read_text().splitlines()
+    report = (tmp_path / "report.txt").read_text().splitlines()
     expected = ["cannot be read: No such file", "not a readable image", "climbs out", "relative to the folder",
                 "there twice", "the word is empty", "is not text", "holds a tab"]
     assert len(report) == len(expected)
@@ -118,7 +119,7 @@ def test_bad_items_are_left_out_and_reported(tmp_path, capsys):
     with pytest.raises(DataError, match="test/none.png"):
         main(["-m", mat, "--strict"])
     char_bound(tmp_path, ROWS)
-    assert main(["-m", mat]) == 0 and not (tmp_path / "annotation.report.txt").exists()
+    assert main(["-m", mat]) == 0 and not (tmp_path / "report.txt").exists()
 
 
 def test_a_second_run_may_add_but_not_lose(tmp_path):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import src.conversion
+from convert_lmdb import main as convert_lmdb
 from convert_svt import main
-from src.dataset import create_dataset
+from src.dataset import create_dataset, open_source
 from src.errors import DataError
 from src.svt_dataset import SVTSource
 from src.tagset import clamped_box, crop_name, read_tagset
@@ -69,7 +70,7 @@ def test_crops_annotation_and_lexicons(tmp_path, capsys):
     assert source.shared_lexicon("50") is None
     with pytest.raises(DataError, match="svt: there is no '1k' lexicon .*lexicons there: 50, full"):
         source.lexicon("1k", 0)
-    assert not (out / src.conversion.UNFINISHED).exists() and not (out / "annotation.report.txt").exists()
+    assert not (out / src.conversion.UNFINISHED).exists() and not (out / "report.txt").exists()
     printed = capsys.readouterr()
     assert "annotation.txt: 3 words from 2 images" in printed.out and "--eval_dataset svt" in printed.out
     assert "cutting words" in printed.err
@@ -108,9 +109,13 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE t [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "
 OUTSIDE = """<?xml version="1.0"?><!DOCTYPE t [<!ENTITY a SYSTEM "file:///etc/hostname">]>
 <tagset><image><imageName>&a;</imageName></image></tagset>"""
 
+PARAMETER = """<?xml version="1.0"?><!DOCTYPE t [<!ENTITY % a SYSTEM "file:///etc/hostname"> %a;]>
+<tagset><image><imageName>x</imageName></image></tagset>"""
+
 
 @pytest.mark.parametrize("text, message", [
-    ("", "not well-formed"), ("<tagset><image>", "not well-formed XML: .*line 1"), ("no xml", "not well-formed"),
+    (PARAMETER, "declares entities"), ("", "not well-formed"),
+    ("<tagset><image>", "not well-formed XML: .*line 1"), ("no xml", "not well-formed"),
     ("<tagset/>", "holds no <image>"), ("<a>\x00</a>", "not well-formed"), (BOMB, "declares entities"),
     (OUTSIDE, "declares entities"), ('<?xml version="1.0" encoding="none-such"?><a/>', "XML"),
     (b'<?xml version="1.0" encoding="utf-8"?><a>\xff</a>', "not well-formed")])
@@ -120,6 +125,18 @@ def test_bad_xml(tmp_path, text, message):
         main(["-d", str(tmp_path), "-o", str(tmp_path / "out")])
     assert "test.xml" in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_outside_dtd_is_not_read(tmp_path):
+    """A file that names one, as some tools write it, is read without it: what it would declare is not known."""
+    (tmp_path / "x.dtd").write_text('<!ENTITY a "from outside">')
+    text = ('<?xml version="1.0"?><!DOCTYPE tagset SYSTEM "x.dtd"><tagset><image><imageName>{}</imageName></image>'
+            "</tagset>")
+    (tmp_path / "test.xml").write_text(text.format("a.png"))
+    assert [image.name for image in read_tagset(str(tmp_path / "test.xml"))] == ["a.png"]
+    (tmp_path / "test.xml").write_text(text.format("b&a;"))
+    with pytest.raises(DataError, match="undefined entity &a;"):
+        read_tagset(str(tmp_path / "test.xml"))
 
 
 def test_no_xml_and_no_folder(tmp_path):
@@ -160,7 +177,7 @@ def test_bad_items_are_left_out_and_reported(tmp_path, capsys):
     (folder / "img/text.png").write_text("no image")
     assert main(arguments) == 3
     assert content(folder / "out") == [("img/1_0_GOOD.png", "GOOD"), ("img/2_0_GOOD.png", "GOOD")]
-    report = [line.split("\t") for line in (folder / "out/annotation.report.txt").read_text().splitlines()]
+    report = [line.split("\t") for line in (folder / "out/report.txt").read_text().splitlines()]
     expected = [("img/1.png box 1 'FAR'", "outside"), ("img/1.png box 2 'FLAT'", "empty"),
                 ("img/1.png box 3 ''", "word is empty"), ("img/1.png box 4 ''", "word is empty"),
                 ("img/1.png box 5", "tab or a line break"), ("../../up.png", "climbs out"),
@@ -272,6 +289,11 @@ def test_genuine_svt(tmp_path, shared_data):
             assert source.lexicon("50", number) == lexicon and words[number][1] in lexicon
             number += 1
     assert len(photographs) == 249 and set(source.shared_lexicon("full")) == union and len(union) == 4282
+    assert convert_lmdb(["-d", "svt", "-p", str(tmp_path / "out"), "-o", str(tmp_path / "lmdb")]) == 0
+    packed = open_source("lmdb", str(tmp_path / "lmdb"), "test")
+    assert packed.lexicon_names() == ("50", "full") and packed.shared_lexicon("full") == source.shared_lexicon("full")
+    for i in range(647):
+        assert packed.read(i) == source.read(i) and packed.lexicon("50", i) == source.lexicon("50", i)
     report = create_dataset("svt", str(tmp_path / "out"), 64, is_training=False).report
     assert "647 words (protocol whole: 647 of 647 words count), all evaluated" in report.summary()
 

@@ -48,7 +48,9 @@ def test_folder(tmp_path, capsys):
     for i, (left, top, right, bottom) in enumerate(expected):
         picture = cv2.imread(str(tmp_path / "d" / SCENES[i // 5][0]))
         np.testing.assert_array_equal(cv2.imread(source.location(i)), picture[top:bottom, left:right])
-    assert "6 of 6 words from 2 scenes; 0 left out" in (out := capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "6 of 6 words from 2 scenes; 0 left out" in (out := printed.out)
+    assert "reading gt.mat: " in printed.err and "cutting words: 100% 6/6" in printed.err
     assert "2 boxes reached out of the picture and were clamped" in out
     training = create_dataset("synth", str(tmp_path / "d/out"), 2, config=config(label_dict="adehinorstTw'"))
     assert len(list(training)) == 3

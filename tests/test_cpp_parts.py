@@ -9,7 +9,7 @@ from PIL import Image
 
 from src.charset import Charset
 from src.decode import GreedyDecoder
-from src.deploy.metadata import ModelInfo, write_sidecar
+from src.deploy.metadata import KEEP_RATIO, ModelInfo, write_sidecar
 from src.errors import DataError
 from src.preprocess import InputSpec, read_image, resize
 from tests import cpp
@@ -240,6 +240,7 @@ def test_scores_that_are_not_finite_are_an_error(check, tmp_path, value):
     ({"image_width": 0}, "not possible"), ({"image_height": 1.5}, "not possible"),
     ({"channel_order": "RGB"}, "wants images with channel_order 'RGB'"),
     ({"resize": "pad"}, "wants images with resize 'pad'"),
+    ({"resize": KEEP_RATIO, "bucket_widths": "100"}, "take a network that was trained with those, or evaluate this"),
 ])
 def test_facts_that_cannot_be_used(check, tmp_path, changes, message):
     done = check("logits", 24, facts(tmp_path, **changes), lines=[])

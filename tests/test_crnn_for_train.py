@@ -89,3 +89,36 @@ def test_gradients_are_clipped_after_the_reduction():
     _, _, norm, _ = step(cell, GRADIENT)
     assert norm == pytest.approx(39.0)
     np.testing.assert_allclose(network.weight.asnumpy(), 1 - 0.1 * GRADIENT, rtol=1e-5)
+
+
+STATISTICS = ("moving_mean", "moving_variance")
+
+
+@pytest.mark.parametrize("operators", ["stock", "own"])
+def test_a_skipped_step_leaves_the_statistics_of_batch_norm_alone(operators):
+    """With MindSpore's operators and our own; a good step moves them."""
+    from src.crnn import build_network
+    from src.crnn_for_train import CRNNWithLoss
+    from src.loss import CTCLoss
+    from src.onednn import accelerate
+    ms.set_context(mode=ms.GRAPH_MODE)
+    net = build_network("V2", 37, hidden_size=8)
+    if operators == "own" and "stock" in (line := accelerate(net)):
+        pytest.skip(line)
+    with_loss = CRNNWithLoss(net, CTCLoss())
+    cell = TrainOneStepCellWithGradClip(with_loss, create_optimizer("sgd", with_loss.trainable_params())).set_train()
+    image = np.random.default_rng(1).normal(0, 1, (2, 3, 32, 16)).astype(np.float32)
+
+    def run(image):
+        before = {p.name: p.asnumpy().copy() for p in net.get_parameters()}
+        skipped = cell(ms.Tensor(image), ms.Tensor([[1], [2]], ms.int32), ms.Tensor([1, 1], ms.int32),
+                       ms.Tensor(0.0, ms.float32))[1].asnumpy().item()
+        return skipped, {p.name for p in net.get_parameters() if not np.array_equal(p.asnumpy(), before[p.name])}
+
+    skipped, moved = run(image * np.float32(np.nan))
+    assert skipped and not moved
+    skipped, moved = run(image)
+    assert not skipped and {p.name for p in net.get_parameters() if p.name.endswith(STATISTICS)} <= moved
+    skipped, moved = run(image * np.float32(np.nan))
+    assert skipped and not moved
+

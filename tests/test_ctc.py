@@ -65,11 +65,18 @@ def test_temperature_divides_the_logits():
     np.testing.assert_allclose(np.exp(ctc.emissions(logits, 4, 2.5).log_probs()), reference.softmax(logits / 2.5))
 
 
-def test_single_precision_is_close():
-    logits = np.random.default_rng(5).normal(size=(24, 4, 37)).astype(np.float32) * 5
-    texts = [tuple(range(8)), (3, 3, 3), ()]
-    double, single = (ctc.emissions(logits, 37, 1.0, dtype) for dtype in (np.float64, np.float32))
-    np.testing.assert_allclose(score(single, 1, texts), score(double, 1, texts), rtol=1e-5)
+@pytest.mark.parametrize("temperature", [1.0, 1.7])
+@pytest.mark.parametrize("sharpness, offset", [(0.0, 0), (1, 0), (5, -50), (30, 0), (5, 1000)])
+def test_best_paths_in_single_precision_are_close(sharpness, offset, temperature):
+    logits = (np.random.default_rng(5).normal(size=(24, 40, 6)) * sharpness + offset).astype(np.float32)
+    logits[:, 0, 5] += 100 + 10 * sharpness  # reads nothing
+    logits[::3, 1] = logits[0, 1]  # repeats
+    flat, lengths, log_p = ctc.read_best_paths(logits, 6, temperature)
+    em = ctc.emissions(logits.astype(np.float64), 6, temperature)
+    best, expected_lengths = ctc.best_path(em.best, 5)
+    assert flat.tolist() == best.tolist() and lengths.tolist() == expected_lengths.tolist() and lengths[0] == 0
+    expected = ctc.text_log_probability(em, np.arange(40), ctc.pad_labels(flat, lengths, 5), lengths)
+    np.testing.assert_allclose(log_p, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_best_path_and_required_steps():

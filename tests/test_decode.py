@@ -52,8 +52,11 @@ def test_confidence_is_a_probability_and_follows_the_temperature():
     for decoder in (BeamDecoder, GreedyDecoder):
         got = decoder(ALNUM, temperature=3.0)(logits)
         assert [r.confidence for r in got] == pytest.approx([r.confidence for r in unsure], rel=1e-4)
-    got = LexiconDecoder(ALNUM, ["hello", "10", "zzz", "other"], temperature=3.0)(logits)
-    assert [r.confidence for r in got] == pytest.approx([r.confidence for r in unsure], rel=1e-4)
+    for temperature in (1.0, 3.0):
+        p = np.array([r.confidence for r in GreedyDecoder(ALNUM, temperature)(logits)])
+        got = LexiconDecoder(ALNUM, ["hello", "10", "zzz", "other"], temperature=temperature)(logits)
+        # Far from each other: the only rival is the rest, all that is not in the lexicon.
+        assert [r.confidence for r in got] == pytest.approx(p / (p + (1 - p) / 1e4), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["greedy", "beam", "lexicon"])

@@ -67,6 +67,14 @@ def test_beam_with_a_language_model(data, tmp_path, capsys):
     assert f"beam decoder, 10 prefixes, language model {path}\n" in capsys.readouterr().out
 
 
+def test_images_that_were_squeezed_are_counted(data, capsys):
+    evaluate(data)
+    assert "keep_ratio: " not in capsys.readouterr().out
+    evaluate(data, "--keep_ratio=True", "--bucket_widths=16,50")  # the images are 60 wide
+    assert ("keep_ratio: 4 images were too wide for the largest of bucket_widths, 50, and were squeezed to it\n"
+            in capsys.readouterr().out)
+
+
 def test_table_of_predictions(data, tmp_path, capsys):
     (data / "annotation.txt").write_text("0.png,a\\b\n1.png,tree\n2.png\tcar\n3.png,St,reet\n")
     table = tmp_path / "new" / "table.tsv"

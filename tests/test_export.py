@@ -11,6 +11,8 @@ import pytest
 from mindspore import Tensor, nn
 
 import export
+from src import recogniser
+from src.charset import Charset
 from src.crnn import build_network
 from src.deploy import exporter
 from src.deploy.check import measure, probe_batch, require_close
@@ -19,14 +21,16 @@ from src.deploy.metadata import read_sidecar
 from src.deploy.onnx_recogniser import OnnxNetwork
 from src.deploy.targets import read_formats, sizes_for, target_path
 from src.errors import CheckpointError, ConfigError, CRNNError, DataError
+from src.metric import normalise
 from src.model_utils.checkpoint import load_weights, read_checkpoint
 from src.model_utils.config import load_config
 from src.preprocess import InputSpec
 from tests.conftest import REPO
-from tests.onnx_models import write_checkpoint
+from tests.onnx_models import CHARACTERS, write_checkpoint
 from tests.words import WORDS, draw_word
 
 HIDDEN = 16
+ALPHANUMERIC = Charset(CHARACTERS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -244,7 +248,7 @@ def test_target_that_cannot_be_written(checkpoints, tmp_path, file_format):
 
 
 def test_checkpoints_that_cannot_be_used(checkpoints, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporter, "QUICKSTART_CHECKPOINT", tmp_path / "none.ckpt")
+    monkeypatch.setattr(recogniser, "QUICKSTART_CHECKPOINT", tmp_path / "none.ckpt")
     for words, part in (([], "add --ckpt_file=FILE"), ([f"--ckpt_file={tmp_path}"], "is a folder"),
                         ([f"--ckpt_file={checkpoints['V2']}", "--model_version=V1"], "trained with model_version 'V2'"),
                         ([f"--ckpt_file={checkpoints['V2']}", "--label_dict=abc"], "has 37 classes")):
@@ -270,29 +274,37 @@ def test_weights_beyond_float16(tmp_path):
 
 
 @pytest.mark.slow
-def test_trained_weights_read_the_same_words(shared_data, tmp_path, capsys):
-    """All 3,000 test words of IIIT5K: eval.py, eval_onnx.py, and 8 bits calibrated on training words."""
+@pytest.mark.parametrize(("name", "total"), [("iiit5k", 3000), ("svt", 647)])
+def test_trained_weights_read_the_same_words(shared_data, tmp_path, capsys, name, total):
+    """All test words: eval.py, eval_onnx.py, and 8 bits calibrated on training words of IIIT5K."""
     import convert_iiit5k
+    import convert_svt
     import eval as eval_mindspore
     import eval_onnx
 
     weights = shared_data.parent / "weights" / "crnn_v2_scout_fp16.npz"
     if not weights.is_file():
         pytest.skip(f"trained weights not found at {weights}")
-    iiit5k, words = shared_data / "iiit5k", tmp_path / "iiit5k"
-    convert_iiit5k.main(["-m", str(iiit5k / "testCharBound.mat"), "-o", str(words), "-i", str(iiit5k)])
+    words, iiit5k, svt = tmp_path / name, shared_data / "iiit5k", shared_data / "svt1"
+    if name == "svt":
+        convert_svt.main(["-d", str(svt), "-x", str(svt / "test.xml"), "-o", str(words)])
+    else:
+        convert_iiit5k.main(["-m", str(iiit5k / "testCharBound.mat"), "-o", str(words), "-i", str(iiit5k)])
     export.main([f"--ckpt_file={weights}", f"--file_name={tmp_path}/x", "--file_format=ONNX", "--device_target=CPU",
                  "--quantize=int8", f"--calibration_path={iiit5k}/train"])
-    data = ["--device_target=CPU", "--eval_dataset=iiit5k", f"--eval_dataset_path={words}", "--show_progress=never"]
+    data = ["--device_target=CPU", f"--eval_dataset={name}", f"--eval_dataset_path={words}", "--show_progress=never"]
     right = {}
-    for name, main, source in (("ms", eval_mindspore.main, f"--checkpoint_path={weights}"),
+    for kind, main, source in (("ms", eval_mindspore.main, f"--checkpoint_path={weights}"),
                                ("fp32", eval_onnx.main, f"--onnx_file={tmp_path}/x.onnx"),
                                ("int8", eval_onnx.main, f"--onnx_file={tmp_path}/x_int8.onnx")):
-        table = tmp_path / f"{name}.tsv"
+        table = tmp_path / f"{kind}.tsv"
+        capsys.readouterr()
         assert main([*data, source, f"--save_predictions={table}"]) == 0
-        assert "total num: 3000" in capsys.readouterr().out
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-2].endswith(f"total num: {total}")
         rows = [line.split("\t")[:3] for line in table.read_text("utf-8").splitlines()[1:]]
-        right[name] = {path for path, truth, text in rows if truth.lower() == text}
-        assert len(rows) == 3000
-    assert len(right["ms"]) > 1800 and right["fp32"] == right["ms"]
-    assert len(right["int8"]) >= len(right["fp32"]) - 9  # 0.3 points
+        right[kind] = {path for path, truth, text in rows if normalise(truth, ALPHANUMERIC) == text}
+        assert len(rows) == total and lines[-2] == f"correct num: {len(right[kind])} , total num: {total}"
+    print({kind: len(paths) for kind, paths in right.items()})
+    assert len(right["ms"]) > 0.6 * total and right["fp32"] == right["ms"]
+    assert len(right["int8"]) >= len(right["fp32"]) - 0.003 * total

@@ -5,7 +5,8 @@ from src import ctc, lexicon
 from src.charset import Charset
 from src.decode import GreedyDecoder, LexiconDecoder, best_of_groups
 from src.errors import ConfigError
-from src.lexicon import Lexicon, LexiconReport, WordEncoder, read_words
+from src.lexicon import Lexicon, LexiconReport
+from src.word_list import WordEncoder, read_words
 from tests import ctc_reference as reference
 
 ABC = Charset("abc")
@@ -21,8 +22,8 @@ def best_by_loop(logits, words, charset):
     """The best word by scoring all, one after the other; "" when none is possible."""
     probs = reference.softmax(logits)
     scores = {w: reference.forward(probs, charset.encode(w).tolist()) for w in words}
-    best = max(scores, key=scores.get)
-    return (best, scores[best]) if scores[best] > 0 else ("", 0.0)
+    best, inside = max(scores, key=scores.get), sum(scores.values())
+    return (best, scores[best] / (inside + (1 - inside) / 1e4)) if scores[best] > 0 else ("", 0.0)
 
 
 @pytest.mark.parametrize("sharpness", [0.3, 2.0, 6.0])
@@ -32,9 +33,9 @@ def test_shared_lexicon_is_exact(sharpness):
     logits = rng.normal(size=(6, 80, 4)) * sharpness
     decoder = LexiconDecoder(ABC, words)
     for n, reading in enumerate(decoder(logits)):
-        text, p = best_by_loop(logits[:, n], words, ABC)
+        text, confidence = best_by_loop(logits[:, n], words, ABC)
         assert reading.text == text
-        assert reading.confidence == pytest.approx(p, rel=1e-9)
+        assert reading.confidence == pytest.approx(confidence, rel=0.01)  # words far below the best are not counted
     required = [len(w) + sum(a == b for a, b in zip(w, w[1:], strict=False)) for w in words]
     assert decoder.report.infeasible == sum(r > 6 for r in required) > 10
     decoder(logits)
@@ -47,9 +48,13 @@ def test_per_image_lexicons_are_exact():
     lexicons = [random_words(rng, rng.integers(1, 40)) for _ in range(60)]
     decoder = LexiconDecoder(ABC)
     for n, reading in enumerate(decoder(logits, lexicons)):
-        text, p = best_by_loop(logits[:, n], lexicons[n], ABC)
-        assert reading.text == text and reading.confidence == pytest.approx(p, rel=1e-9)
-    assert decoder.report.words == sum(map(len, lexicons))
+        text, confidence = best_by_loop(logits[:, n], lexicons[n], ABC)
+        assert reading.text == text and reading.confidence == pytest.approx(confidence, rel=1e-9)
+    assert decoder.report.words == sum(map(len, lexicons)) and decoder.report.duplicates == 0
+    doubled = LexiconDecoder(ABC)
+    again = doubled(logits, [[*words, *(word.upper() for word in words)] for words in lexicons])
+    assert again == decoder(logits, lexicons)  # a word that is there twice counts once
+    assert doubled.report.duplicates == sum(map(len, lexicons))
 
 
 @pytest.mark.parametrize("widths", [(8, 64, 512, 4096, 2**62), (1, 2**62), (2, 5, 2**62), (2**62,)])
@@ -176,6 +181,9 @@ def test_read_words(tmp_path):
     path = tmp_path / "words.txt"
     path.write_bytes("\ufeffone\r\n\n two \nthree".encode())
     assert read_words(path) == ["one", "two", "three"]
+    hunspell = tmp_path / "words.dic"
+    hunspell.write_text("3\nAb/MS\nword\n12/3\n")
+    assert read_words(hunspell) == ["Ab", "word", "12"]
     path.write_bytes(b"\n \n")
     with pytest.raises(ConfigError, match="no words"):
         read_words(path)
@@ -204,6 +212,11 @@ def test_genuine_lexicon_is_searched_exactly(shared_data):
     em = ctc.emissions(logits, 37)
     word, log_p = decoder.lexicon.exhaustive(em, np.arange(8))
     assert [r.text for r in readings] == [decoder.lexicon.words[i] for i in word]
-    np.testing.assert_allclose([r.confidence for r in readings], np.exp(log_p), rtol=1e-9)
+    # The confidences against the sum over all words.
+    for n, reading in enumerate(readings):
+        scores = ctc.text_log_probability(em, np.full(88172, n), decoder.lexicon.labels, decoder.lexicon.lengths)
+        inside = np.exp(scores).sum()
+        expected = np.exp(log_p[n]) / (inside + (1 - inside) / 1e4)
+        assert reading.confidence == pytest.approx(expected, rel=0.01, abs=0.04)
     assert [r.text for r in readings[:4]] == chosen
     assert decoder.report.summary() == "lexicon: 88172 words"

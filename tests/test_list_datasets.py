@@ -63,7 +63,7 @@ def test_ic15_reads_its_own_file(tmp_path):
     assert content("ic15", tmp_path, "train") == [("word_1.png", "[06]")]
 
 
-@pytest.mark.parametrize("name", ["ic03", "ic13", "ic15", "svt", "svtp", "cute80", "iiit5k"])
+@pytest.mark.parametrize("name", ["ic03", "ic13", "ic15", "svt", "svtp", "cute80", "iiit5k", "list"])
 def test_folder_and_annotation(tmp_path, name):
     put(tmp_path / "annotation.txt", "a.png,WORD\nb.png\ttwo, words\n")
     assert content(name, tmp_path) == [("a.png", "WORD"), ("b.png", "two, words")]
@@ -77,6 +77,24 @@ def test_folder_and_annotation(tmp_path, name):
         source.shared_lexicon("full")
     put(tmp_path / "x" / "labels.tsv", "a.png\tWORD\n")
     assert content(name, tmp_path / "x") == [("a.png", "WORD")]
+
+
+def test_list_forms(tmp_path):
+    put(tmp_path / "rec_gt_train.txt", "train/word 1.jpg\tGenaxis Theatre\ntrain/2.png\ta,b\r\n")
+    put(tmp_path / "rec_gt_test.txt", "test/1.png JOINT\n\ntest/2 x.JPEG, 62-03 b\ntest/3.v1.jpg   x.png\n")
+    assert content("list", tmp_path, "train") == [("train/word 1.jpg", "Genaxis Theatre"), ("train/2.png", "a,b")]
+    assert content("list", tmp_path) == [("test/1.png", "JOINT"), ("test/2 x.JPEG", "62-03 b"),
+                                         ("test/3.v1.jpg", "x.png")]
+    assert content("list", tmp_path / "rec_gt_train.txt")[1] == ("train/2.png", "a,b")
+    with pytest.raises(DataError, match="holds no annotation.txt; expected .*labels.tsv"):
+        content("list", tmp_path, "val")
+
+
+@pytest.mark.parametrize("line", ["a.jpg", "a.jpg\t", "word", "a.jpg\tb\tc", "a.jpg ", "../a.jpg word"])
+def test_list_bad_line_is_named(tmp_path, line):
+    put(tmp_path / "gt.txt", f"a.jpg\tok\n{line}\n")
+    with pytest.raises(DataError, match="gt.txt, line 2: "):
+        content("list", tmp_path)
 
 
 def test_svt_annotation_of_the_model_zoo(tmp_path):

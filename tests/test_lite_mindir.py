@@ -13,8 +13,9 @@ from src.deploy.lite_mindir import export_for_lite, rewrite, rewrite_file
 from src.deploy.metadata import read_sidecar
 from src.deploy.mindir import load_mindir, write_mindspore
 from src.deploy.unrolled import UnrolledCRNN
-from src.errors import CheckpointError
+from src.errors import CheckpointError, CRNNError
 from src.model_utils.checkpoint import load_weights, read_checkpoint
+from src.model_utils.checkpoint import write_checkpoint as save_checkpoint
 from tests.conftest import REPO
 from tests.onnx_models import write_checkpoint
 
@@ -163,6 +164,21 @@ def test_the_wrong_charset_is_an_error(checkpoints, tmp_path):
     with pytest.raises(CheckpointError, match="has 37 classes, but label_dict makes 4"):
         export_for_lite(checkpoints["V2"], tmp_path / "x.mindir", label_dict="abc")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_differs_is_not_kept(checkpoints, tmp_path, monkeypatch):
+    monkeypatch.setattr("src.deploy.mindir.load_mindir", lambda path: lambda batch: np.ones((5, len(batch), 37)))
+    with pytest.raises(CRNNError, match="x.mindir was not kept: its max abs difference to the checkpoint is"):
+        export_for_lite(checkpoints["V2"], tmp_path / "x.mindir", 2, WIDTH)
+    assert not list(tmp_path.iterdir())
+
+
+def test_networks_for_images_that_keep_their_ratio_are_refused(checkpoints, tmp_path):
+    trained = tmp_path / "x.ckpt"
+    save_checkpoint(trained, network(checkpoints["V2"]), {"keep_ratio": True, "bucket_widths": "64,100"})
+    with pytest.raises(CheckpointError, match="x.ckpt was trained with keep_ratio, .* or use ONNX$"):
+        export_for_lite(trained, tmp_path / "x.mindir")
+    assert list(tmp_path.iterdir()) == [trained]
 
 
 def command(*words):

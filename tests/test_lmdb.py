@@ -94,6 +94,17 @@ def test_wrong_counts_and_missing_labels(tmp_path, keywords, message):
     assert str(tmp_path / "d") in str(caught.value)
 
 
+def test_many_labels_show_progress(tmp_path, monkeypatch, capsys):
+    folder = str(database(tmp_path / "d", ["a", "b"]))
+    open_source("lmdb", folder, "train").close()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("src.lmdb_dataset._SHOW_PROGRESS_FROM", 2)
+    open_source("lmdb", folder, "train", show_progress=False).close()
+    assert capsys.readouterr().err == ""
+    open_source("lmdb", folder, "train").close()
+    assert "reading labels" in capsys.readouterr().err
+
+
 def test_keys_of_other_tools_do_no_harm(tmp_path):
     more = {"lexicon-000000001": b"a b", "zebra": b"1", "label": b"x", "aaa": b"y"}
     assert content(database(tmp_path / "d", ["a", "b"], **more)) == [("a", b"bytes of 1"), ("b", b"bytes of 2")]
@@ -301,3 +312,111 @@ def test_convert_keeps_the_order_with_many_threads(tmp_path):
     writer = LmdbWriter(str(tmp_path / "out"), "test")
     assert convert(source, np.arange(300)[::-1], writer, workers=7, show_progress=False) == []
     assert [word for word, _ in content(tmp_path / "out")] == [f"word{i}" for i in range(299, -1, -1)]
+
+
+def test_two_writers_at_a_time_are_refused(tmp_path, repo):
+    folder = make_set(tmp_path / "set", 5)
+    first = LmdbWriter(str(tmp_path / "out"), "first")
+    first.add(0, b"x", "word")
+    arguments = [sys.executable, str(repo / "convert_lmdb.py"), "-d", "iiit5k", "-p", folder, "-o",
+                 str(tmp_path / "out"), "--overwrite"]
+    second = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2 and second.stderr == (
+        f"error: {tmp_path / 'out'}: another program is writing this LMDB; wait for it, or give another "
+        "-o/--output_dir\n")
+    with pytest.raises(DataError, match="another program is writing"):
+        LmdbWriter(str(tmp_path / "out"), "first")
+    first.finish()
+    assert content(tmp_path / "out") == [("word", b"x")] and not (tmp_path / "out/writing.lock").exists()
+    (tmp_path / "out/writing.lock").touch()  # as a killed program leaves it
+    assert run(folder, tmp_path / "out", "--overwrite") == 0 and len(content(tmp_path / "out")) == 5
+
+
+def set_with_lexicons(folder, words, spaced=False, **files):
+    path = make_set(folder, words=words)
+    names = [line.split(",")[0] for line in (folder / "annotation.txt").read_text().splitlines()]
+    other = "two words" if spaced else "OTHER"
+    files = {"50": [f"{name}\t{word}\t{other}" for name, word in zip(names, words, strict=True)],
+             "1k": [f"{name}\t{word}\t" + "\t".join(f"w{i}" for i in range(50)) for name, word in
+                    zip(names, words, strict=True)], "full": [*words, other], **files}
+    for name, lines in files.items():
+        if lines:
+            (folder / f"lexicon_{name}.txt").write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+def test_lexicons_are_kept(tmp_path, spaced, capsys):
+    words = ["One", "Zwei", "naïve", "four"]
+    folder = set_with_lexicons(tmp_path / "set", words, spaced)
+    assert run(folder, tmp_path / "out") == 0
+    assert "out: 4 words, with the lexicons 50, 1k, full" in capsys.readouterr().out
+    files, packed = open_source("iiit5k", folder, "test"), open_source("lmdb", str(tmp_path / "out"), "test")
+    assert packed.lexicon_names() == files.lexicon_names() == ("50", "1k", "full")
+    for name in files.lexicon_names():
+        assert packed.shared_lexicon(name) == files.shared_lexicon(name)
+        assert [packed.lexicon(name, i) for i in range(4)] == [files.lexicon(name, i) for i in range(4)]
+    packed.close()
+    found = keys(tmp_path / "out")
+    assert found[b"num-samples"] == b"4" and len(found) == 1 + 4 * 4 + 1
+    # As the tools write it whose lexicons are words with spaces between them.
+    assert found[b"lexicon-000000003"].decode() == ("naïve\ttwo words\t" if spaced else "naïve OTHER")
+    assert main(["-d", "lmdb", "-p", str(tmp_path / "out"), "-o", str(tmp_path / "again")]) == 0
+    assert keys(tmp_path / "again") == found
+
+
+def test_lexicons_of_some_images_and_some_parts(tmp_path, capsys):
+    one = set_with_lexicons(tmp_path / "one", ["a", "b", "c"], **{"1k": None})
+    lines = (tmp_path / "one/lexicon_50.txt").read_text().splitlines()
+    (tmp_path / "one/lexicon_50.txt").write_text("\n".join(lines[:2]) + "\n")
+    assert run(one, tmp_path / "tree/one") == 3
+    assert (tmp_path / "tree/one/report.txt").read_text() == (
+        f"2/2.png lexicon 50\t{tmp_path}/one/lexicon_50.txt has no lexicon for 2/2.png\n")
+    source = LmdbSource(str(tmp_path / "tree"))
+    assert len(source) == 3 and source.lexicon_names() == ("50", "full")
+    with pytest.raises(DataError, match="one has no lexicon-000000003"):
+        source.lexicon("50", 2)
+    with pytest.raises(DataError, match="no lexicon for 2/2.png"):
+        run(one, tmp_path / "strict", "--strict")
+    with pytest.raises(DataError, match="there is no '1k' lexicon in .*one; lexicons there: 50, full$"):
+        source.lexicon("1k", 0)
+    source.close()
+    assert run(set_with_lexicons(tmp_path / "two", ["x", "y"]), tmp_path / "tree/two") == 0
+    source = LmdbSource(str(tmp_path / "tree"))
+    assert source.lexicon_names() == ("50",) and source.lexicon("50", 3) == ["x", "OTHER"]
+    with pytest.raises(DataError, match="no 'full' lexicon in .*one or in others of its tree; lexicons there: 50$"):
+        source.shared_lexicon("full")
+
+
+def test_interrupted_with_lexicons(tmp_path, monkeypatch):
+    monkeypatch.setattr(src.lmdb_writer, "_BATCH_SAMPLES", 2)
+    words = [f"word{i}" for i in range(9)]
+    folder = set_with_lexicons(tmp_path / "set", words)
+    assert run(folder, tmp_path / "whole") == 0
+    write, count = LmdbWriter._write, 0
+
+    def interrupted(self, *rest):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        write(self, *rest)
+    monkeypatch.setattr(LmdbWriter, "_write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "out")
+    monkeypatch.setattr(LmdbWriter, "_write", write)
+    assert run(folder, tmp_path / "out") == 0 and keys(tmp_path / "out") == keys(tmp_path / "whole")
+
+
+def test_evaluation_with_the_lexicon_of_an_lmdb(tmp_path, monkeypatch, capsys):
+    import eval as eval_program
+    from tests.stub_network import install, write_image
+    install(monkeypatch, ["hause", "tree"])
+    for number in (0, 1):
+        write_image(tmp_path / "set" / f"{number}.png", number)
+    (tmp_path / "set/annotation.txt").write_text("0.png,House\n1.png,tree\n")
+    (tmp_path / "set/lexicon_50.txt").write_text("0.png\tHOUSE\tmouse\n1.png\ttree\tthree\n")
+    assert run(tmp_path / "set", tmp_path / "out") == 0
+    assert eval_program.main(["--eval_dataset=lmdb", f"--eval_dataset_path={tmp_path / 'out'}", "--lexicon=50"]) == 0
+    out = capsys.readouterr().out
+    assert "correct num: 2 , total num: 2" in out and "lexicon decoder, '50' lexicon, one for each image" in out

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import src.synth_dataset as synth_dataset
-from src.dataset import open_source
+from src.dataset import create_dataset, open_source
 from src.errors import ConfigError, DataError
 from src.iiit5k_dataset import IIIT5KSource
 from src.source import path_fault
 from src.synth_dataset import SynthSource
+from tests.word_sets import config
 
 
 def synth(folder, annotation, lexicon="zero\none\ntwo\n", split="train"):
@@ -92,6 +93,15 @@ def test_synth_row_that_is_blank(tmp_path):
     folder = synth(tmp_path / "d", "./a.jpg 0\n./b.jpg 1\n", "zero\n\ntwo\n")
     with pytest.raises(DataError, match="line 2: row 1 of lexicon.txt is blank"):
         SynthSource(str(folder), "train")
+
+
+def test_an_unfinished_conversion_is_not_read(tmp_path):
+    for folder, kind in ((synth(tmp_path / "a", "./a.jpg 0\n"), SynthSource), (listed(tmp_path / "b", "a.png,x\n"),
+                                                                               IIIT5KSource)):
+        assert len(kind(str(folder), "train")) == 1
+        (folder / "unfinished.txt").touch()
+        with pytest.raises(DataError, match="holds an unfinished conversion: run its converter again"):
+            kind(str(folder), "train")
 
 
 def test_synth_missing_parts(tmp_path):
@@ -208,3 +218,18 @@ def test_many_lines_are_parsed_without_a_python_loop(tmp_path):
     assert len(source) == 200_000 and calls < 2000
     assert source.reference(199_999) == "./199999/1/2_word_1.jpg" and (source.text_index == 1).all()
     assert source.text_index.dtype in (np.int32, np.int64)
+
+
+def test_a_large_annotation_shows_progress(tmp_path, monkeypatch, capsys):
+    folder = str(synth(tmp_path / "d", "./a.jpg 0\n" * 300_000))
+    open_source("synth", folder, "train")
+    assert capsys.readouterr().err == "", "a small one takes no time"
+    monkeypatch.setattr(synth_dataset, "_SHOW_PROGRESS_FROM", 1 << 20)
+    monkeypatch.setattr(synth_dataset, "_BLOCK", 1 << 20)
+    open_source("synth", folder, "train")
+    err = capsys.readouterr().err
+    assert err.startswith("indexing annotation_train.txt: 100% 2/2 ") and "300000 images" in err
+    open_source("synth", folder, "train", show_progress=False)
+    (tmp_path / "d/a.jpg").touch()
+    create_dataset("synth", folder, config=config(show_progress="never"))
+    assert capsys.readouterr().err == ""

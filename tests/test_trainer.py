@@ -1,4 +1,6 @@
 """The training loop around a stand-in for the train cell, which decides what every step finds."""
+import os
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +14,7 @@ from src.eval_callback import EvalCallback
 from src.model_utils.callback import TrainMonitor
 from src.model_utils.checkpoint import CheckpointKeeper, read_checkpoint, write_checkpoint
 from src.model_utils.config import load_config
+from src.model_utils.stop import StopRequested
 from src.trainer import Position, Trainer, position_of
 
 
@@ -141,3 +144,56 @@ def test_embedded_words_do_not_stand_in_for_another_data_set(monkeypatch):
     assert (config.eval_dataset, config.eval_dataset_path) == ("synth", "EMBEDDED")
     with pytest.raises(ConfigError, match="eval_dataset_path is missing: say where the iiit5k data are"):
         fill_in_data(load_config(["--eval_dataset=iiit5k"]), "eval_dataset")
+
+
+def at_step(trainer, number, action):
+    """Calls the action after a step, counted over the run."""
+    note, done = trainer.monitor.on_step_end, []
+
+    def on_step_end(*step):
+        note(*step)
+        done.append(step)
+        if len(done) == number:
+            action()
+
+    trainer.monitor.on_step_end = on_step_end
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+def test_a_signal_ends_the_run_after_the_next_step(make, tmp_path, capsys, number, name):
+    trainer = make(save_every=100, evaluate=accuracy(6))
+    at_step(trainer, 3, lambda: os.kill(os.getpid(), number))
+    assert trainer.run(Position()) == number
+    assert [path.name for path in tmp_path.glob("crnn-*")] == ["crnn-2_1.ckpt"]
+    out, err = capsys.readouterr()
+    assert f"stopped by {name} after step 1 of epoch 2; checkpoint: {tmp_path / 'crnn-2_1.ckpt'}" in out
+    assert "--resume_ckpt=" in out and "End training" not in out
+
+
+def test_a_signal_in_the_last_step(make, capsys):
+    trainer = make()
+    at_step(trainer, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert trainer.run(Position()) == signal.SIGTERM
+    out = capsys.readouterr().out
+    assert "after step 3 of epoch 2, which was the last one" in out and "to go on" not in out
+
+
+def test_a_signal_without_checkpoints(make, tmp_path, capsys):
+    trainer = make()
+    trainer.keeper = None
+    at_step(trainer, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert trainer.run(Position()) == signal.SIGTERM and not list(tmp_path.glob("crnn-*"))
+    assert "nothing is written, as save_checkpoint is False" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_signal_while_evaluating(make, tmp_path, saved):
+    def evaluate(weight):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise StopRequested
+
+    trainer = make(save_every=2, evaluate=evaluate, evaluate_saved=saved)
+    assert trainer.run(Position()) == signal.SIGINT
+    info = read_checkpoint(str(tmp_path / "crnn-1_3.ckpt"))
+    assert (info.info["epoch_num"], info.info["step_in_epoch"]) == (1, 0)
+    assert info.values["vgg.count"] == 3, "the weights of the run, not those that were being evaluated"

@@ -1,5 +1,6 @@
 """Makes a MINDIR that MindSpore Lite 2.0.0 loads, from a checkpoint or from a MINDIR of MindSpore 2.8 to 2.10."""
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     from src.model_utils.device_adapter import apply_cpu_cap
 
     apply_cpu_cap()
+    os.environ.setdefault("GLOG_v", "3")  # loading the file again, MindSpore warns of its age, which is on purpose
     if args.source.endswith(".mindir"):
         if (args.batch, args.width, args.label_dict) != (None, None, None):
             raise ConfigError("--batch, --width and --label_dict belong to a checkpoint; a MINDIR file has its own")

@@ -1,6 +1,6 @@
 // For the tests: the parts that need no runtime, on files named on standard input.
 //
-//   crnn_check images WIDTH HEIGHT     writes for each file a 1 and its resized pixels, or a 0; reasons on standard error
+//   crnn_check images WIDTH HEIGHT     writes for each file a 1 and its resized pixels, or a 0 (reasons on stderr)
 //   crnn_check pixels                  the same without resizing, each image preceded by height and width as int32
 //   crnn_check logits STEPS MODEL      reads float32 scores from each file and prints text and confidence, MODEL.json
 //                                      giving the characters

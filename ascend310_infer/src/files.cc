@@ -111,7 +111,8 @@ void ResultFolder::Write(const std::string &image, const std::string &name, cons
   std::error_code ignored;  // the stream below tells
   fs::create_directories(path.parent_path(), ignored);
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char *>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
+  file.write(reinterpret_cast<const char *>(values.data()),
+             static_cast<std::streamsize>(values.size() * sizeof(float)));
   file.close();
   index_ << image << '\t' << name << '\n' << std::flush;
   if (!file || !index_) {

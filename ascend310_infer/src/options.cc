@@ -33,7 +33,7 @@ and confidence of each, separated by tabs, in the order of the paths.
   --device_id N          which of these devices (default 0)
   --output_path FOLDER   where result_Files and time_Result go (default: the current folder)
   --batch_size N         images per call where the model leaves it free (default 1)
-  --threads N            of the CPU (default: one for each core)
+  --threads N            of the CPU (default: one for each core that it may use, at most 4)
 
 result_Files/STEM_0.bin holds the class scores of an image as float32, steps x classes; an image that shares its name
 without ending with another one gets result_Files/PATH_0.bin, PATH being relative to the dataset. result_Files/index.tsv
@@ -79,7 +79,9 @@ Options ParseOptions(int count, const char *const *words) {
     }
     found->second(name, equals == std::string::npos ? words[++i] : word.substr(equals + 1));
   }
-  const char *missing = options.mindir_path.empty() ? "mindir_path" : options.dataset_path.empty() ? "dataset_path" : "";
+  const char *missing = options.mindir_path.empty()    ? "mindir_path"
+                        : options.dataset_path.empty() ? "dataset_path"
+                                                       : "";
   if (*missing != '\0') {
     throw Error(std::string("--") + missing + " is missing; see --help");
   }

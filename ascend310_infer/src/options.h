@@ -12,7 +12,7 @@ struct Options {
   std::string output_path = ".";
   std::string device_type = "Ascend310";
   int device_id = 0;
-  int threads = 0;     // 0: one for each core
+  int threads = 0;     // 0: see kUsage
   int batch_size = 0;  // 0: the model's own, or 1 where it leaves it free
   bool help = false;
 };

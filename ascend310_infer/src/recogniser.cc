@@ -1,6 +1,7 @@
 // mindspore::Model, in the calls that MindSpore Lite and the Ascend runtime have in common.
 #include "recogniser.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +10,6 @@
 #include <cstring>
 #include <filesystem>
 #include <string>
-#include <thread>
 
 #include "error.h"
 #include "include/api/context.h"
@@ -55,12 +55,20 @@ class CrashMessage {
 #endif
 };
 
+// A call is a chain of hundreds of short operators, in which many threads would wait more than they compute.
+constexpr int kMostThreads = 4;
+
+// Cores that this process may use.
+int AvailableCores() {
+  cpu_set_t cores;
+  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
+}
+
 std::shared_ptr<ms::Context> MakeContext(const Options &options) {
   auto context = std::make_shared<ms::Context>();
   const auto id = static_cast<uint32_t>(options.device_id);
   if (options.device_type == "CPU") {
-    const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    context->SetThreadNum(options.threads > 0 ? options.threads : cores);
+    context->SetThreadNum(options.threads > 0 ? options.threads : std::min(AvailableCores(), kMostThreads));
     auto device = std::make_shared<ms::CPUDeviceInfo>();
     context->MutableDeviceInfo().push_back(device);
   } else if (options.device_type == "GPU") {
@@ -160,7 +168,8 @@ Recogniser::Recogniser(const Options &options, const ModelFacts &facts) : impl_(
   }
   const std::vector<int64_t> given = impl_->inputs[0].Shape();
   if (given.size() != 4 || given[1] != 3) {
-    throw Error("the model " + path + " has an input of shape " + Text(given) + "; a CRNN takes (batch, 3, height, width)");
+    throw Error("the model " + path + " has an input of shape " + Text(given) +
+                "; a CRNN takes (batch, 3, height, width)");
   }
   std::vector<int64_t> wanted = {options.batch_size, 3, facts.height, facts.width};
   for (size_t i = 0; i < 4; ++i) {

@@ -16,6 +16,11 @@ namespace {
 
 const char kAlphanumeric[] = "abcdefghijklmnopqrstuvwxyz0123456789";
 
+// The file is sound, but asks for what this program does not do.
+struct Unfit : Error {
+  using Error::Error;
+};
+
 class Facts {
  public:
   explicit Facts(std::map<std::string, std::string> entries) : entries_(std::move(entries)) {}
@@ -46,7 +51,8 @@ class Facts {
   void MustBe(const std::string &name, const std::string &wanted) const {
     const auto found = entries_.find(name);
     if (found != entries_.end() && found->second != wanted) {
-      throw Error("it wants images with " + name + " '" + found->second + "', but this program makes '" + wanted + "'");
+      throw Unfit("it wants images with " + name + " '" + found->second + "', but this program makes '" + wanted +
+                  "' only; take a network that was trained with those, or evaluate this one as ONNX");
     }
   }
 
@@ -92,6 +98,8 @@ ModelFacts ReadSidecar(const std::string &model_path, std::string *note) {
   try {
     const std::vector<uint8_t> bytes = ReadFile(path);
     return Check(Facts(ReadJsonObject(std::string(bytes.begin(), bytes.end()))));
+  } catch (const Unfit &error) {
+    throw Error(path + ": " + error.what());
   } catch (const Error &error) {
     throw Error(path + ": " + error.what() + "; export the model again");
   }

@@ -1,9 +1,11 @@
 """Compares an exported file with the checkpoint it came from, on drawn word images."""
+import itertools
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from src.deploy.targets import Sizes
 from src.errors import CRNNError
 from src.preprocess import InputSpec, to_batch
 
@@ -14,6 +16,8 @@ TOLERANCE = 1e-3
 # difference of 0.8 % of the logits' standard deviation. A broken file is off by some 100 %.
 HALF_SHARE = 0.01
 INT8_SHARE = 0.25
+
+_PROBES = 6  # images a file is compared on
 
 _WORDS = ("lighthouse", "7 days", "Bakery", "il", "WAVE", "open24", "quartz", "Fjord")
 
@@ -52,6 +56,14 @@ def probe_batch(count: int, spec: InputSpec, seed: int = 0) -> np.ndarray:
     return to_batch(images, replace(spec, widths=()))
 
 
+def probes(spec: InputSpec, sizes: Sizes) -> list[np.ndarray]:
+    """Drawn images in batches a file of these sizes takes; several batch sizes and widths where they are free."""
+    widths = [sizes.width] if sizes.width else [spec.width, spec.width + 53]
+    counts = [sizes.batch] * -(-_PROBES // sizes.batch) if sizes.batch else [1, _PROBES - 1]
+    return [probe_batch(count, replace(spec, width=width), seed=number)
+            for number, (count, width) in enumerate(zip(counts, itertools.cycle(widths), strict=False))]
+
+
 def measure(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Difference:
     """Measures how far logits are from those of the checkpoint.
 
@@ -73,8 +85,8 @@ def measure(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Difference:
                       float(np.abs(expected).max()), sum(pair[0].shape[1] for pair in pairs))
 
 
-def require_close(difference: Difference, weights: str, name: str) -> None:
-    """Checks a difference against what the kind of weights allows.
+def require_close(difference: Difference, weights: str, name: str) -> str:
+    """Checks a difference against what the kind of weights allows, and says how large it is.
 
     Args:
         difference: what was measured.
@@ -92,3 +104,4 @@ def require_close(difference: Difference, weights: str, name: str) -> None:
         limit = TOLERANCE if weights == "float32" else max(TOLERANCE, HALF_SHARE * difference.scale)
     if not value <= limit:
         raise CRNNError(f"{name} was not kept: its {what} to the checkpoint is {value:.3g}, more than {limit:.3g}")
+    return f"max abs difference to the checkpoint {difference.largest:.2g} on {difference.images} images"

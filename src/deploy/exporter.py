@@ -1,5 +1,4 @@
 """Writes the exported files of one checkpoint; each is loaded again and compared with it before it is kept."""
-import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,24 +9,21 @@ import onnx
 from mindspore import nn
 
 from src.charset import Charset
-from src.crnn import build_network
 from src.decode import GreedyDecoder
-from src.deploy.check import measure, probe_batch, require_close
+from src.deploy.check import measure, probes, require_close
 from src.deploy.metadata import ModelInfo, sidecar_path, write_sidecar
 from src.deploy.mindir import load_mindir, write_mindspore
 from src.deploy.onnx_graph import build_onnx
 from src.deploy.onnx_recogniser import OnnxNetwork
 from src.deploy.quantise import quantise
 from src.deploy.targets import Sizes, sizes_for, target_path, written
-from src.errors import CheckpointError, DataError
+from src.errors import DataError
 from src.evaluation import Forward, network_forward
-from src.model_utils.checkpoint import adopt, load_weights, read_checkpoint
 from src.model_utils.config import Config
 from src.preprocess import InputSpec, read_image, to_batch
-from src.recogniser import QUICKSTART_CHECKPOINT
+from src.recogniser import load_network, open_checkpoint
 
 _CALIBRATION_BATCH = 20
-_PROBES = 6  # images a file is compared on
 
 
 class Exporter:
@@ -42,14 +38,11 @@ class Exporter:
     """
 
     def __init__(self, config: Config) -> None:
-        path = config.ckpt_file or config.checkpoint_path or str(QUICKSTART_CHECKPOINT)
-        if path == str(QUICKSTART_CHECKPOINT) and not QUICKSTART_CHECKPOINT.is_file():
-            raise CheckpointError("no checkpoint given; add --ckpt_file=FILE")
-        self.config, self.checkpoint = config, read_checkpoint(path)
-        adopt(config, self.checkpoint)
+        config.checkpoint_path = config.ckpt_file or config.checkpoint_path
+        self.config, self.checkpoint = config, open_checkpoint(config, option="ckpt_file")
         self.charset = Charset.from_config(config.label_dict)
-        self.net = self._network(full_precision=True)
-        print(f"checkpoint: {path}, {config.model_version}, {config.class_num} classes", flush=True)
+        self.net = load_network(config, self.checkpoint, full_precision=True)
+        print(f"checkpoint: {config.checkpoint_path}, {config.model_version}, {config.class_num} classes", flush=True)
 
     def write_mindspore(self, file_format: str) -> None:
         """Writes a MINDIR or AIR file and its JSON file.
@@ -63,12 +56,13 @@ class Exporter:
         path, sizes = target_path(self.config, file_format), sizes_for(file_format, self.config)
         info = self._info(sizes.width)
         # On Ascend the network computes in float16, and so does what MindSpore exports there.
-        net = self._network(full_precision=False) if self.config.device_target == "Ascend" else self.net
+        ascend = self.config.device_target == "Ascend"
+        net = load_network(self.config, self.checkpoint, full_precision=False) if ascend else self.net
         with written(path) as (partial, keep), written(sidecar_path(path)) as (partial_json, keep_json):
             write_mindspore(net, partial, file_format, sizes.batch, info.image_height, sizes.width)
             verdict = "not compared: MindSpore cannot load AIR again"
             if file_format == "MINDIR":
-                verdict = self._check(net, load_mindir(partial), info, str(path), _probes(info.spec, sizes))
+                verdict = self._check(net, load_mindir(partial), info, str(path), probes(info.spec, sizes))
             shape = [sizes.batch or -1, 3, info.image_height, sizes.width or -1]
             write_sidecar(partial, info, {"input_shape": shape}).replace(partial_json)
             keep()
@@ -87,8 +81,7 @@ class Exporter:
         """
         sizes = sizes_for("ONNX", self.config)
         info = replace(self._info(sizes.width), weights=self.config.onnx_weights)
-        probes = _probes(info.spec, sizes)
-        self._keep_onnx(self._build(info, sizes), info, sizes, probes, "")
+        self._keep_onnx(self._build(info, sizes), info, sizes, probes(info.spec, sizes), "")
         if self.config.quantize == "int8":
             info = replace(info, weights="float32")
             images = read_images(calibration)
@@ -96,13 +89,6 @@ class Exporter:
             batches = list(in_batches(images, info.spec, sizes.batch or min(_CALIBRATION_BATCH, len(images))))
             small = quantise(self._build(info, sizes), info, batches)
             self._keep_onnx(small, replace(info, weights="int8"), sizes, batches, "_int8")
-
-    def _network(self, full_precision: bool) -> nn.Cell:
-        config = self.config
-        net = build_network(config.model_version, config.class_num, config.hidden_size, config.use_dropout,
-                            full_precision)
-        load_weights(net, self.checkpoint)
-        return net.set_train(False)
 
     def _info(self, width: int | None) -> ModelInfo:
         spec = InputSpec.from_config(self.config)
@@ -127,23 +113,13 @@ class Exporter:
         """Compares a loaded file with the checkpoint's network and says what was found."""
         forward = network_forward(net, 1)
         pairs = [(forward(batch), exported(batch)) for batch in batches]
-        difference = measure(pairs)
-        require_close(difference, info.weights, name)
-        verdict = f"max abs difference to the checkpoint {difference.largest:.2g} on {difference.images} images"
+        verdict = require_close(measure(pairs), info.weights, name)
         if info.weights != "float32":
             decoder = GreedyDecoder(self.charset)
             same = sum(one.text == other.text for pair in pairs
                        for one, other in zip(*map(decoder, pair), strict=True))
             verdict += f", {same} of them read the same"
         return verdict
-
-
-def _probes(spec: InputSpec, sizes: Sizes) -> list[np.ndarray]:
-    """Drawn images in batches a file of these sizes takes; several batch sizes and widths where they are free."""
-    widths = [sizes.width] if sizes.width else [spec.width, spec.width + 53]
-    counts = [sizes.batch] * -(-_PROBES // sizes.batch) if sizes.batch else [1, _PROBES - 1]
-    return [probe_batch(count, replace(spec, width=width), seed=number)
-            for number, (count, width) in enumerate(zip(counts, itertools.cycle(widths), strict=False))]
 
 
 def _report(path: Path, sizes: Sizes, verdict: str) -> None:

@@ -196,7 +196,7 @@ def export_for_lite(checkpoint_path: str | os.PathLike, out_path: str | os.PathL
                     width: int | None = None, label_dict: str | None = None) -> Path:
     """Writes the MINDIR of a checkpoint for MindSpore Lite 2.0.0, its LSTMs unrolled, and its JSON file.
 
-    Call it with MindSpore in graph mode.
+    The file is loaded again and compared with the checkpoint before it is kept. Call it with MindSpore in graph mode.
 
     Args:
         checkpoint_path: as :func:`src.model_utils.checkpoint.read_checkpoint` takes it.
@@ -210,38 +210,39 @@ def export_for_lite(checkpoint_path: str | os.PathLike, out_path: str | os.PathL
         The path of the file; its facts are in the path with ``.json`` added.
 
     Raises:
-        CheckpointError: the checkpoint cannot be used, or the charset has another number of classes.
+        CheckpointError: the checkpoint cannot be used, has another number of classes than the charset, or was trained
+            with keep_ratio.
+        CRNNError: the file differs from the checkpoint.
         ConfigError: as :func:`src.deploy.targets.written`.
     """
-    from src.crnn import build_network
-    from src.deploy.mindir import write_mindspore
-    from src.deploy.targets import written
+    from src.deploy.check import measure, probes, require_close
+    from src.deploy.mindir import load_mindir, write_mindspore
+    from src.deploy.targets import Sizes, written
     from src.deploy.unrolled import UnrolledCRNN
-    from src.model_utils.checkpoint import load_weights, read_checkpoint
+    from src.evaluation import network_forward
     from src.model_utils.config import load_config
+    from src.recogniser import load_network, open_checkpoint
 
-    checkpoint = read_checkpoint(os.fspath(checkpoint_path))
-    if label_dict is None:
-        label_dict = checkpoint.info.get("label_dict") or load_config([]).label_dict
-    charset = Charset.from_config(label_dict)
-    if charset.class_num != checkpoint.class_num:
-        raise CheckpointError(f"{checkpoint.path} has {checkpoint.class_num} classes, but label_dict makes "
-                              f"{charset.class_num} (its characters and the blank); give the label_dict it was trained "
-                              "with")
-    if checkpoint.info.get("keep_ratio"):
-        raise CheckpointError(f"{checkpoint.path} was trained with keep_ratio, but an unrolled network has one width; "
-                              "train with keep_ratio False for MindSpore Lite")
-    spec = InputSpec(width=width or int(checkpoint.info.get("image_width") or InputSpec.width))
-    net = build_network(checkpoint.model_version, checkpoint.class_num, checkpoint.hidden_size)
-    load_weights(net, checkpoint)
+    words = {"checkpoint_path": os.fspath(checkpoint_path), "image_width": width, "label_dict": label_dict}
+    config = load_config([f"--{key}={value}" for key, value in words.items() if value is not None])
+    checkpoint = open_checkpoint(config)
+    if config.keep_ratio:
+        raise CheckpointError(f"{checkpoint.path} was trained with keep_ratio, but this file has one width, to which "
+                              "the C++ program stretches images; train with keep_ratio False for it, or use ONNX")
+    charset, spec = Charset.from_config(config.label_dict), InputSpec.from_config(config)
+    net = load_network(config, checkpoint, full_precision=True)
     target = Path(out_path)
     if target.suffix != ".mindir":
         target = target.with_name(target.name + ".mindir")
     with written(target) as (partial, keep):
         write_mindspore(UnrolledCRNN(net, spec.width), partial, "MINDIR", batch, spec.height, spec.width)
         rewrite_file(partial, partial)
+        forward, written_one = network_forward(net, 1), load_mindir(partial)
+        pairs = [(forward(images), written_one(images)) for images in probes(spec, Sizes(batch, spec.width))]
+        verdict = require_close(measure(pairs), "float32", str(target))
         keep()
-    info = ModelInfo.of(charset, checkpoint.model_version, spec)
+    info = ModelInfo.of(charset, config.model_version, spec)
     write_sidecar(target, info, {"input_shape": [batch or -1, 3, spec.height, spec.width],
                                  "written_for": "MindSpore Lite"})
+    print(f"{target}: {Sizes(batch, spec.width)}; {verdict}", flush=True)
     return target

@@ -21,8 +21,9 @@ _LAST_LAYERS = ("rnn.1.embedding.", "fc.")
 _WEIGHTS = ("vgg.", "rnn.", "rnn1.", "rnn2.", "fc.")
 # What the model zoo's files hold besides: an unused batch norm.
 _UNUSED = ("vgg.bn1.",)
-# The state of a training run that a resumed run can do without: AdamW keeps it for its AMSGrad variant only.
-_NOT_SAVED = ("max_exp_avg_sq.",)
+# The state of a training run that a resumed run can do without: AdamW keeps it for its AMSGrad variant only, and the
+# train cell's copies of batch norm's statistics last for a step.
+_NOT_SAVED = ("max_exp_avg_sq.", "kept.")
 
 
 @dataclass
@@ -108,14 +109,30 @@ def read_checkpoint(path: str) -> Checkpoint:
     return Checkpoint(path, values, info)
 
 
-def adopt(config: Config, checkpoint: Checkpoint) -> None:
+def wants_new_charset(config: Config, checkpoint: Checkpoint) -> bool:
+    """Whether the user explicitly gave other characters than the checkpoint was trained with (fine-tuning)."""
+    if config.origin("label_dict") in ("default", "derived", "program"):
+        return False
+    trained = checkpoint.info.get("label_dict")
+    if trained is None:  # the model zoo's files do not tell
+        return checkpoint.class_num != config.class_num
+    return trained != Charset.from_config(config.label_dict).characters
+
+
+def adopt(config: Config, checkpoint: Checkpoint, keep_charset: bool = False) -> None:
     """Sets the network's configuration to what the checkpoint was trained with.
+
+    Args:
+        config: the options, changed in place.
+        checkpoint: the checkpoint.
+        keep_charset: leave the characters as they are configured; see :func:`wants_new_charset`.
 
     Raises:
         CheckpointError: the user asked for something else, or the charset has another number of classes.
     """
     found = {"model_version": checkpoint.model_version, "hidden_size": checkpoint.hidden_size}
-    found.update({key: checkpoint.info[key] for key in ("label_dict", *_INPUT) if key in checkpoint.info})
+    keys = _INPUT if keep_charset else ("label_dict", *_INPUT)
+    found.update({key: checkpoint.info[key] for key in keys if key in checkpoint.info})
     for key, value in found.items():
         current = getattr(config, key)
         if key == "label_dict":
@@ -129,20 +146,27 @@ def adopt(config: Config, checkpoint: Checkpoint) -> None:
             setattr(config, key, value)
         else:
             print(f"note: {checkpoint.path} was trained with {key} {value}, now it is {current}", file=sys.stderr)
-    if checkpoint.class_num != config.class_num:
+    if not keep_charset and checkpoint.class_num != config.class_num:
         raise CheckpointError(f"{checkpoint.path} has {checkpoint.class_num} classes, but label_dict makes "
                               f"{config.class_num} (its characters and the blank); give the label_dict it was trained "
                               "with")
 
 
-def load_weights(net: nn.Cell, checkpoint: Checkpoint) -> None:
+def load_weights(net: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) -> None:
     """Puts a checkpoint's weights into a network.
+
+    Args:
+        net: the network.
+        checkpoint: the weights.
+        but_last: leave the last layer as it is: the network has another charset.
 
     Raises:
         CheckpointError: a weight is missing or has another shape.
     """
     weights = checkpoint.weights
     for parameter in net.get_parameters():
+        if but_last and parameter.name.startswith(_LAST_LAYERS):
+            continue
         value = weights.get(parameter.name)
         if value is None:
             raise CheckpointError(f"{checkpoint.path} has no {parameter.name}; it belongs to another network")
@@ -154,14 +178,21 @@ def load_weights(net: nn.Cell, checkpoint: Checkpoint) -> None:
         parameter.set_data(Tensor(value.astype(np.float32)))
 
 
-def load_state(cell: nn.Cell, checkpoint: Checkpoint) -> bool:
+def load_state(cell: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) -> bool:
     """Puts a checkpoint's training state (optimizer, loss scale) into a train cell whose weights are already set.
+
+    Args:
+        cell: the train cell.
+        checkpoint: the state.
+        but_last: leave out what belongs to the last layer and to the helper loss's, because of another charset.
 
     Returns:
         Whether the file held all of it; if not, nothing but the weights is resumed.
     """
     everything = {**checkpoint.values, **checkpoint.info}
     wanted = [p for p in cell.get_parameters() if not p.name.startswith((*_WEIGHTS, *_NOT_SAVED))]
+    if but_last:
+        wanted = [p for p in wanted if not any(f".{layer}" in f".{p.name}" for layer in (*_LAST_LAYERS, "head."))]
     fits = all(np.shape(everything.get(p.name)) == tuple(p.shape) and p.name in everything for p in wanted)
     for parameter in wanted if fits else []:
         parameter.set_data(Tensor(np.asarray(everything[parameter.name]), parameter.dtype))
@@ -195,19 +226,24 @@ class CheckpointKeeper:
         folder: where they go.
         keep_max: how many stay.
         resumed: count those that are there already, oldest first; otherwise they are another run's and stay.
+        writes: False only follows what the process that writes them does (ranks of a distributed run but the first).
     """
 
-    def __init__(self, folder: str | os.PathLike, keep_max: int, resumed: bool = False) -> None:
+    def __init__(self, folder: str | os.PathLike, keep_max: int, resumed: bool = False, writes: bool = True) -> None:
         self.folder = Path(folder)
         self.keep_max = keep_max
+        self.writes = writes
         found = self.folder.glob("crnn-*_*.ckpt") if resumed else []
         self.written: list[Path] = sorted(found, key=lambda path: path.stat().st_mtime)
 
     def save(self, cell: nn.Cell, epoch: int, step: int, info: Mapping[str, int | float | str]) -> Path:
         """Writes the checkpoint of a step (both counted from 1) and removes the oldest of this run beyond the limit."""
         path = self.folder / f"crnn-{epoch}_{step}.ckpt"
-        write_checkpoint(path, cell, info)
+        if self.writes:
+            write_checkpoint(path, cell, info)
         self.written = [old for old in self.written if old != path] + [path]
         while len(self.written) > self.keep_max:
-            self.written.pop(0).unlink(missing_ok=True)
+            oldest = self.written.pop(0)
+            if self.writes:
+                oldest.unlink(missing_ok=True)
         return path

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 from src.errors import ConfigError
 from src.model_utils.config import Config
 from src.model_utils.device_adapter import apply_cpu_cap, get_device_id, resolve_device_target
+from src.model_utils.distributed import check_launcher, connect, is_scheduler
+from src.model_utils.moxing_adapter import is_inside
 from src.onednn import accelerate, available
 
 if TYPE_CHECKING:
@@ -13,11 +15,12 @@ if TYPE_CHECKING:
 def set_up_context(config: Config, own_operators: bool = False) -> str:
     """Prepares MindSpore; call it before anything else imports it.
 
-    Sets ``config.device_target`` to what "auto" stands for, and ``config.cpu_operators`` to "stock" where our own
-    operators cannot be used.
+    With ``run_distribute`` it joins the other processes of the run, each on the device that its launcher gave it. Sets
+    ``config.device_target`` to what "auto" stands for, and ``config.cpu_operators`` to "stock" where our own operators
+    cannot be used.
 
     Args:
-        config: has device_target, device_id and cpu_operators.
+        config: has device_target, device_id, cpu_operators, run_distribute and enable_modelarts.
         own_operators: the program hands its network to :func:`speed_up`, so that MindSpore's own convolutions need not
             be fast.
 
@@ -25,12 +28,15 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
         One line about the device and how the CPU's convolutions run.
 
     Raises:
-        ConfigError: the device that was asked for is not there, or a key asks for what is not built yet.
+        ConfigError: the device that was asked for is not there, the other processes cannot be reached, or a key asks
+            for what this program does not do.
     """
-    for key, instead in (("enable_modelarts", "copy the data by hand and give its path"),
-                         ("run_distribute", "train on one device")):
-        if getattr(config, key):
-            raise ConfigError(f"{key} is not built yet in this version; leave it out and {instead}")
+    if config.enable_modelarts and not is_inside():
+        raise ConfigError("enable_modelarts is for train.py, eval.py and export.py; leave it out here")
+    if config.run_distribute:
+        check_launcher()
+        if is_scheduler():
+            connect()  # ends with the ranks
     remark = _prepare_cpu(config, own_operators) if config.device_target in ("auto", "CPU") else ""
     import mindspore as ms
 
@@ -47,9 +53,11 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
         raise ConfigError(f"device_target {config.device_target}, device {device} cannot be used here ({reason}); "
                           "choose another device_target") from error
     ms.set_context(mode=ms.GRAPH_MODE)
-    if config.device_target == "CPU":
-        return f"mindspore {ms.__version__} on CPU; {remark}"
-    return f"mindspore {ms.__version__} on {config.device_target} {device}"
+    where = "CPU" if config.device_target == "CPU" else f"{config.device_target} {device}"
+    if config.run_distribute:
+        ranks = connect()
+        where += f", rank {ranks.rank} of {ranks.size}"
+    return f"mindspore {ms.__version__} on {where}" + (f"; {remark}" if config.device_target == "CPU" else "")
 
 
 def speed_up(network: "nn.Cell", config: Config) -> str:

@@ -23,11 +23,6 @@ Job = tuple[Chunk, list[str], list[int]]  # folder, its words, their lexicon row
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def available_cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def draw_folder(renderer: WordRenderer, root: Path, job: Job, tick: Callable[[int], None] | None = None) -> None:
     """Draws the images of one folder; its list of lines is written last, at once, and marks it as finished.
 

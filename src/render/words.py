@@ -208,7 +208,8 @@ def _divide(lexicon: list[str], rows: np.ndarray, splits: Sequence[str], counts:
         raise DataError(f"{len(groups)} different words are too few for {len(splits)} splits without a common word: "
                         "give a longer lexicon, fewer splits or --no-disjoint")
     total = sum(counts[split] for split in splits)
-    order = [list(groups.values())[position] for position in generator.permutation(len(groups)).tolist()]
+    members = list(groups.values())
+    order = [members[position] for position in generator.permutation(len(groups)).tolist()]
     shares = {}
     held_out = splits[1:] if len(splits) > 1 else []
     start = 0

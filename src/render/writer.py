@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from src.cores import available_cores
 from src.errors import ConfigError, DataError
 from src.progress import Progress
 from src.render.fonts import find_fonts
 from src.render.layout import Chunk, chunks
-from src.render.pool import DONE, available_cores, jobs_of, run_jobs
+from src.render.pool import DONE, jobs_of, run_jobs
 from src.render.renderer import WordRenderer
 from src.render.style import RenderStyle
 from src.render.words import SPLITS, WordPlan, plan_words

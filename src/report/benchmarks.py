@@ -29,7 +29,7 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark("IIIT5K", "IIIT5K", "iiit5k", "whole", 3000, ("50", "1k")),
     Benchmark("SVT", "SVT", "svt", "whole", 647, ("50", "full")),
-    Benchmark("IC03_860", "IC03 860", "ic03", "860", 860, ("50", "full")),
+    Benchmark("IC03_860", "IC03 860", "ic03", "860", 860, ("50", "full", "50k")),
     Benchmark("IC03_867", "IC03 867", "ic03", "867", 867),
     Benchmark("IC13_857", "IC13 857", "ic13", "857", 857),
     Benchmark("IC13_1015", "IC13 1015", "ic13", "1015", 1015),
@@ -39,7 +39,9 @@ BENCHMARKS = (
     Benchmark("CUTE80", "CUTE80", "cute80", "whole", 288),
 )
 BY_KEY = {benchmark.key: benchmark for benchmark in BENCHMARKS}
-LEXICON_TITLES = {"none": "none", "50": "50", "1k": "1k", "full": "Full"}
+LEXICON_TITLES = {"none": "none", "50": "50", "1k": "1k", "full": "Full", "50k": "50k"}
+# A word list that does not come with the set: the CRNN paper took the Hunspell dictionary.
+GIVEN_LEXICON = "50k"
 
 
 @dataclass(frozen=True)

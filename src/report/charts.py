@@ -88,8 +88,13 @@ def accuracy_chart(rows: Sequence[dict], published: Sequence[dict]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def confusion_table(confusions: dict) -> str:
-    """The confusion matrix of the most confused characters as a table; cells lead to their errors."""
+def confusion_table(confusions: dict, attributes: str = "") -> str:
+    """The confusion matrix of the most confused characters as a table; cells lead to their errors.
+
+    Args:
+        confusions: of the report.
+        attributes: put into every link.
+    """
     characters = confusions["characters"]
     if not characters:
         return "<p>No character was taken for another.</p>"
@@ -104,8 +109,9 @@ def confusion_table(confusions: dict) -> str:
                 cells.append(f'<td class="right">{value}</td>')
             elif value:
                 pair = escape(f"{character}>{characters[j]}", quote=True)
-                cells.append(f'<td style="--heat:{(value / largest) ** 0.5:.2f}"><a href="#errors" data-pair="{pair}" '
-                             f'title="{escape(character)} read as {escape(characters[j])}">{value}</a></td>')
+                title = f"{escape(character)} read as {escape(characters[j])}"
+                cells.append(f'<td style="--heat:{(value / largest) ** 0.5:.2f}"><a href="#errors" data-pair="{pair}"'
+                             f'{attributes} title="{title}">{value}</a></td>')
             else:
                 cells.append("<td></td>")
         lines.append(f'<tr><th scope="row">{escape(character)}</th>{"".join(cells)}'

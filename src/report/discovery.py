@@ -198,7 +198,7 @@ def convert(found: FoundSet, cache: str) -> None:
         code = importlib.import_module(program).main(arguments)
     notes = [f"converted from {found.genuine}"]
     if code:
-        with open(os.path.join(folder, "annotation.report.txt"), encoding="utf-8") as file:
+        with open(os.path.join(folder, "report.txt"), encoding="utf-8") as file:
             left_out = file.read().splitlines()
         first = ": ".join(left_out[0].split("\t"))
         notes.append(f"{len(left_out)} entries could not be converted, the first: {first}")

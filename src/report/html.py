@@ -1,6 +1,6 @@
 """report.html: one self-contained page with tables, charts and a gallery of errors."""
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -23,9 +23,10 @@ def to_html(report: dict, errors: Sequence[dict], error_count: int) -> str:
     sections = [
         ("results", "Results", _results(report)),
         ("published", "Beside published numbers", _published(report)),
-        ("lengths", "By length of the word", "<p>All sets together, without a lexicon, with 95 % intervals; the bars "
-         f"show how many words there are.</p>{_scroll(length_chart(report['per_length']))}"),
-        ("confusions", "Confused characters", _confusions(report["confusions"])),
+        ("lengths", "By length of the word", "<p>Without a lexicon, with 95 % intervals; the bars show how many words "
+         "there are.</p>" + _views(report, lambda part, _: _scroll(length_chart(part["per_length"])))),
+        ("confusions", "Confused characters", _CONFUSIONS_HELP
+         + _views(report, lambda part, title: _confusions(part["confusions"], title))),
         ("errors", "Errors", _gallery(report, errors, error_count)),
         ("sets", "Sets and notes", _sets(report)),
     ]
@@ -80,17 +81,38 @@ def _published(report: dict) -> str:
             f"<details><summary>Sources</summary><ul>{sources}</ul></details>")
 
 
-def _confusions(confusions: dict) -> str:
-    pairs = "".join(f'<li><a href="#errors" data-pair="{escape(p["truth"] + ">" + p["prediction"], quote=True)}">'
+_CONFUSIONS_HELP = (
+    "<p>Counted along a shortest edit path between truth and prediction. Rows are the truth, columns what was read, "
+    "of the most confused characters. Behind a confusion: how often, and in what share of that character. A click "
+    "shows the errors.</p>")
+
+
+def _views(report: dict, draw: Callable[[dict, str], str]) -> str:
+    """The same drawing for all sets together and for each, with a choice between them.
+
+    Args:
+        report: see :func:`to_html`.
+        draw: makes it from the report or an entry of its sets, and the set's title, '' for all.
+    """
+    titles = [one["title"] for one in report["sets"]]
+    names = [one["title"] + (f" ({one['place']})" if titles.count(one["title"]) > 1 else "") for one in report["sets"]]
+    if len(names) < 2:
+        return draw(report, "")
+    options = "".join(f'<option value="{n}">{escape(name)}</option>' for n, name in enumerate(["all", *names]))
+    parts = [draw(report, ""), *(draw(one, one["title"]) for one in report["sets"])]
+    return (f'<label class="choice">Set <select>{options}</select></label>'
+            + "".join(f'<div class="view"{" hidden" if n else ""}>{part}</div>' for n, part in enumerate(parts)))
+
+
+def _confusions(confusions: dict, title: str) -> str:
+    own = f' data-set="{escape(title, quote=True)}"' if title else ""
+    pairs = "".join(f'<li><a href="#errors" data-pair="{escape(p["truth"] + ">" + p["prediction"], quote=True)}"{own}>'
                     f"{_shown(p['truth'])} → {_shown(p['prediction'])}</a> {p['count']}"
                     + (f" <small>{percent(p['share'])} %</small>" if p["share"] is not None else "") + "</li>"
                     for p in confusions["pairs"])
-    return ("<p>Counted along a shortest edit path between truth and prediction, over "
-            f"{confusions['truth_characters']:,} characters: {confusions['substituted']:,} taken for another, "
-            f"{confusions['missed']:,} missed, {confusions['invented']:,} invented. Rows are the truth, columns what "
-            "was read; the most confused characters only. Behind a confusion: how often, and in what share of that "
-            "character. A click shows the errors.</p>"
-            f'<div class="side">{_scroll(confusion_table(confusions))}<ol class="pairs">{pairs}</ol></div>')
+    return (f"<p>{confusions['truth_characters']:,} characters: {confusions['substituted']:,} taken for another, "
+            f"{confusions['missed']:,} missed, {confusions['invented']:,} invented.</p>"
+            f'<div class="side">{_scroll(confusion_table(confusions, own))}<ol class="pairs">{pairs}</ol></div>')
 
 
 def _shown(character: str) -> str:

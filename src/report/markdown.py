@@ -75,10 +75,12 @@ def to_markdown(report: dict) -> str:
               *_table(("network", "training data", *titles), rows), "", "Sources:", ""]
     lines += [f"* {entry['name']}: {entry['source']}" + (f" ({entry['note']})" if entry["note"] else "")
               for entry in report["published"]]
-    lines += ["", "## By length of the word, all sets together", "",
-              *_table(("characters", "words", "correct", "accuracy %"),
-                      ([str(p["length"]), str(p["total"]), str(p["correct"]), percent(p["accuracy"])]
-                       for p in report["per_length"])), ""]
+    own = [{p["length"]: f"{percent(p['accuracy'])} ({p['total']})" for p in one["per_length"]}
+           for one in report["sets"]]
+    lines += ["", "## By length of the word", "", "Accuracy in per cent; of the sets with the number of words.", "",
+              *_table(("characters", "words", "correct", "accuracy %", *(one["title"] for one in report["sets"])),
+                      ([str(p["length"]), str(p["total"]), str(p["correct"]), percent(p["accuracy"]),
+                        *(column.get(p["length"], ABSENT) for column in own)] for p in report["per_length"])), ""]
     shown = [[p["truth"] or "(nothing)", p["prediction"] or "(nothing)", str(p["count"]), percent(p["share"])]
              for p in report["confusions"]["pairs"][:20]]
     lines += ["## Most frequent confusions", "", *_table(("truth", "read as", "times", "% of that character"), shown),

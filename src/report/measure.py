@@ -11,9 +11,9 @@ from src.decoding import Decoding, choose_decoder, lexicon_decoding
 from src.errors import DataError
 from src.evaluation import Forward
 from src.metric import EvalResult, evaluate_readings
-from src.report.benchmarks import BENCHMARKS, BY_KEY
+from src.report.benchmarks import BENCHMARKS, BY_KEY, GIVEN_LEXICON, LEXICON_TITLES
 from src.report.discovery import FoundSet
-from src.source import LEXICONS, WordSource
+from src.source import WordSource
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Row:
 
     Attributes:
         key: of the benchmark.
-        lexicon: 'none', '50', '1k' or 'full'.
+        lexicon: 'none', '50', '1k', 'full' or '50k'.
         result: the metrics, None where it is absent.
         note: why it is absent, or what makes it incomplete.
     """
@@ -99,6 +99,8 @@ def measure(found: FoundSet, config, forward: Forward, charset: Charset,
 
     ways = {"none": choose_decoder(config, charset, source)}
     ways.update({name: lexicon_decoding(name, charset, source, config.temperature) for name in source.lexicon_names()})
+    if config.lexicon_50k and any(GIVEN_LEXICON in BY_KEY[key].lexicons for key in selections):
+        ways[GIVEN_LEXICON] = lexicon_decoding(config.lexicon_50k, charset, source, config.temperature)
     index, readings = _read(dataset, forward, ways, counted, on_batch)
     measured.unreadable = list(dataset.corrupted)
     for key, kept in selections.items():
@@ -137,14 +139,20 @@ def _rows(key: str, kept: np.ndarray, index: np.ndarray, readings: dict[str, lis
     places = np.flatnonzero(np.isin(index, kept))
     truths = [source.text(int(index[place])) for place in places]
     benchmark, rows = BY_KEY[key], []
-    for name in ("none", *(name for name in LEXICONS if name in readings or name in benchmark.lexicons)):
+    for name in LEXICON_TITLES:
         if name not in readings:
-            rows.append(Row(key, name, note="this lexicon does not lie beside the set"))
+            if name in benchmark.lexicons:
+                rows.append(Row(key, name, note=_why_absent(name)))
             continue
         result = evaluate_readings(truths, [readings[name][place] for place in places], charset)
         note = "" if result.total == benchmark.words else f"{result.total} of {benchmark.words} words"
         rows.append(Row(key, name, result, note))
     return rows
+
+
+def _why_absent(lexicon: str) -> str:
+    return ("no word list was given (lexicon_50k)" if lexicon == GIVEN_LEXICON else
+            "this lexicon does not lie beside the set")
 
 
 def merge(measured: list[Measured]) -> list[Row]:
@@ -155,12 +163,11 @@ def merge(measured: list[Measured]) -> list[Row]:
     rows = []
     for benchmark in BENCHMARKS:
         found = [row for one in measured for row in one.rows if row.key == benchmark.key]
-        names = [name for name in LEXICONS
-                 if name in benchmark.lexicons or any(row.lexicon == name and row.result for row in found)]
-        for name in ("none", *names):
+        for name in LEXICON_TITLES:
+            if name not in ("none", *benchmark.lexicons) and not any(r.lexicon == name and r.result for r in found):
+                continue
             fits = [row for row in found if row.lexicon == name]
             fits.sort(key=lambda row: (not row.complete, row.result is None))
-            note = "the set was not found" if not found or not any(row.result for row in found) else (
-                "this lexicon does not lie beside the set")
+            note = _why_absent(name) if any(row.result for row in found) else "the set was not found"
             rows.append(fits[0] if fits else Row(benchmark.key, name, note=note))
     return rows

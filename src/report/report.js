@@ -103,7 +103,16 @@
     if (!link) return;
     form.reset();
     form.elements.pair.value = link.dataset.pair;
+    form.elements.set.value = link.dataset.set || "";
     setTimeout(function () { apply(); toAddress(); });
+  });
+  document.querySelectorAll(".choice select").forEach(function (select) {
+    var views = select.closest("section").querySelectorAll(".view");
+    function show() {
+      views.forEach(function (view, number) { view.hidden = String(number) !== select.value; });
+    }
+    select.addEventListener("change", show);
+    show();  // a page that is gone back to keeps its choice
   });
   window.addEventListener("hashchange", function () { if (fromAddress()) apply(); });
   var filtered = fromAddress();

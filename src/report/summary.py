@@ -30,8 +30,9 @@ def summarise(measured: Sequence[Measured], skipped: dict[str, str], published: 
     rows = merge(list(measured))
     complete = {row.key: Tally(row.result.correct, row.result.total) for row in rows
                 if row.complete and row.lexicon == "none"}
-    words = [(normalise(one.source.text(i), charset), normalise(reading.text, charset))
-             for one in measured for i, reading in zip(one.index, one.readings, strict=True)]
+    words = [[(normalise(one.source.text(i), charset), normalise(reading.text, charset))
+              for i, reading in zip(one.index, one.readings, strict=True)] for one in measured]
+    together = [pair for own in words for pair in own]
     return {
         "facts": facts,
         "rows": [_row(row) for row in rows],
@@ -41,10 +42,12 @@ def summarise(measured: Sequence[Measured], skipped: dict[str, str], published: 
         "published": [asdict(entry) for entry in published],
         "sets": [{"dataset": one.found.dataset, "place": one.found.place, "benchmark": one.main,
                   "words_read": len(one.index), "unreadable": one.unreadable,
-                  "notes": [*one.found.notes, *one.messages]} for one in measured],
+                  "notes": [*one.found.notes, *one.messages], "title": BY_KEY[one.main].title,
+                  "per_length": per_length(own), "confusions": confusions(own)}
+                 for one, own in zip(measured, words, strict=True)],
         "skipped": skipped,
-        "per_length": per_length(words),
-        "confusions": confusions(words),
+        "per_length": per_length(together),
+        "confusions": confusions(together),
     }
 
 

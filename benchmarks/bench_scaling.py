@@ -1,0 +1,151 @@
+"""Data parallel training on the CPU: two processes on two cores against one process on two cores, as a Markdown table.
+
+    python benchmarks/bench_scaling.py [--batch 32] [--repeats 7] [--dtype float32]
+
+The contenders take turns, a few steps at a time, and sleep in between: one process with two threads and the whole
+batch; one process with one thread and the whole batch; two processes with one thread and half the batch each, whose
+gradients are added up by MindSpore's AllReduce, as train.py does it under scripts/run_distribute_train.sh. Every step
+is whole: forward, CTC loss (sum), backward, reduce, clipping, SGD. Threads and processes use the cores this program may
+use; give it two, idle ones: `taskset -c 0,1 python benchmarks/bench_scaling.py`.
+"""
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.bench_train_step import CLASSES, make_batch  # noqa: E402
+from benchmarks.machine import machine_line  # noqa: E402
+
+# name -> processes, threads of each
+CONTENDERS = {"one process, two threads": (1, 2), "one process, one thread": (1, 1),
+              "two processes, one thread each": (2, 1)}
+STEPS = 3
+
+
+def worker(batch: int, dtype: str) -> None:
+    """Warms up, then runs a few steps for every line it reads and answers with their seconds."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # whatever MindSpore prints must not mix with the answers
+    import mindspore as ms
+    from mindspore import Tensor
+
+    from src.crnn import build_network
+    from src.crnn_for_train import CRNNWithLoss, GradientReducer, TrainOneStepCellWithGradClip
+    from src.loss import CTCLoss
+    from src.model_utils.distributed import ALONE, connect
+    from src.model_utils.optimizer import create_optimizer, set_learning_rate
+    from src.onednn import accelerate
+
+    ms.set_device("CPU")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    ranks = connect() if os.environ.get("MS_ROLE") else ALONE
+    ms.set_seed(1)
+    network = build_network("V2", CLASSES)
+    print(accelerate(network, dtype))
+    with_loss = CRNNWithLoss(network, CTCLoss("sum"))
+    optimizer = create_optimizer("sgd", with_loss.trainable_params())
+    set_learning_rate(optimizer, 1e-4)
+    reducer = None if ranks.is_alone else GradientReducer(ranks.size, mean=False)
+    cell = TrainOneStepCellWithGradClip(with_loss, optimizer, clip_norm=10.0, reducer=reducer).set_train()
+    rows = slice(ranks.rank, None, ranks.size)
+    inputs = [Tensor(part[rows].copy()) for part in make_batch(batch)] + [Tensor(0.0, ms.float32)]
+
+    def step() -> None:
+        loss = cell(*inputs)[0].asnumpy().item()
+        ranks.total(loss)  # as the training loop does
+
+    step()
+    step()
+    os.write(answers, b"ready\n")
+    for _ in sys.stdin:
+        begin = time.perf_counter()
+        for _ in range(STEPS):
+            step()
+        os.write(answers, f"{(time.perf_counter() - begin) / STEPS}\n".encode())
+
+
+class Contender:
+    """Worker processes and the times of their steps."""
+
+    def __init__(self, processes: int, threads: int, batch: int, dtype: str) -> None:
+        self.batch, self.seconds = batch, []
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        roles = [{}]
+        if processes > 1:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            environment |= {"MS_WORKER_NUM": str(processes), "MS_SCHED_HOST": "127.0.0.1", "MS_SCHED_PORT": str(port)}
+            roles = [{"MS_ROLE": "MS_SCHED"}, *({"MS_ROLE": "MS_WORKER", "MS_NODE_ID": str(rank)}
+                                                for rank in range(processes))]
+        command = [sys.executable, __file__, "--worker", "--batch", str(batch), "--dtype", dtype]
+        quiet = None if os.environ.get("VERBOSE") else subprocess.DEVNULL
+        self.processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet,
+                                           text=True, env=environment | role) for role in roles]
+        self.workers = self.processes[-processes:]
+        for process in self.workers:
+            if process.stdout.readline() != "ready\n":
+                self.close()
+                raise SystemExit("a worker did not start; run again with VERBOSE=1 to see why")
+
+    def run(self) -> None:
+        """Runs a few steps; the slower process counts."""
+        for process in self.workers:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        self.seconds.append(max(float(process.stdout.readline()) for process in self.workers))
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for process in self.processes:
+            process.stdin.close()
+        for process in reversed(self.processes):
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=32, help="images of a step, all processes together")
+    parser.add_argument("--repeats", type=int, default=7, help=f"turns of each contender, {STEPS} steps each")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.batch % 2:
+        parser.error("--batch must be even: two processes share it")
+    if args.worker:
+        worker(args.batch, args.dtype)
+        return
+    contenders = {}
+    try:
+        for name, (processes, threads) in CONTENDERS.items():
+            contenders[name] = Contender(processes, threads, args.batch, args.dtype)
+        for _ in range(args.repeats):
+            for contender in contenders.values():
+                contender.run()
+    finally:
+        for contender in contenders.values():
+            contender.close()
+    print(f"{machine_line(('mindspore', 'numpy'))}; batch {args.batch}, {args.dtype}, medians of {args.repeats} "
+          f"interleaved turns of {STEPS} steps\n")
+    print("| training of V2 | images/s | slowest to fastest turn | to one process, two threads |\n|---|---|---|---|")
+    base = None
+    for name, contender in contenders.items():
+        rate = args.batch / statistics.median(contender.seconds)
+        base = base or rate
+        spread = f"{args.batch / max(contender.seconds):.1f} to {args.batch / min(contender.seconds):.1f}"
+        print(f"| {name} | {rate:.1f} | {spread} | {rate / base:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

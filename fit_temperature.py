@@ -1,0 +1,85 @@
+"""Fits the temperature of the confidence on training words: then a confidence of 0.9 is right nine times in ten."""
+import os
+
+import numpy as np
+
+from src.errors import ConfigError, DataError, run_main
+from src.evaluation import Forward
+from src.model_utils.config import Config, load_config
+
+_DESCRIPTION = """Read training words (train_dataset, train_dataset_path) with a checkpoint, find the temperature at
+which the confidence tells right from wrong readings best, and write it into output_dir/temperature.yaml for eval.py,
+predict.py, benchmark.py and eval_onnx.py: --config_path=output/temperature.yaml. Texts stay the same. Better than the
+words the network was trained on are others of the same kind, such as a validation set."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fits as configured; returns the exit code."""
+    config = load_config(argv, description=" ".join(_DESCRIPTION.split()))
+    from src.model_utils.context import set_up_context
+    print(set_up_context(config, own_operators=True), flush=True)
+    from src.conversion import write_whole
+    from src.decode import GreedyDecoder, Reading
+    from src.metric import expected_calibration_error, fit_temperature, normalise
+    from src.recogniser import load_recogniser
+
+    forward, charset = load_recogniser(config, config.batch_size)
+    logits, texts = read_words(config, forward)
+
+    def read(temperature: float = 1.0) -> list[Reading]:
+        decoder = GreedyDecoder(charset, temperature)
+        return [reading for scores in logits for reading in decoder(scores)]
+
+    def confidences(temperature: float, part: slice) -> np.ndarray:
+        return np.array([reading.confidence for reading in read(temperature)])[part]
+
+    right = np.array([reading.text == normalise(text, charset) for reading, text in zip(read(), texts, strict=True)])
+    if right.all() or not right.any():
+        raise DataError(f"{'all' if right.all() else 'none'} of the {len(right)} words were read right, which tells "
+                        "nothing about confidence; take other words")
+    first, second = slice(0, len(right) // 2), slice(len(right) // 2, None)
+    trial = fit_temperature(lambda t: confidences(t, first), right[first])
+    before, after = (expected_calibration_error(confidences(t, second), right[second]) for t in (1.0, trial))
+    temperature = fit_temperature(lambda t: confidences(t, slice(None)), right)
+    print(f"{len(right)} words, {100 * right.mean():.2f} % of them read right\n"
+          f"calibration error (ECE) on one half: {before:.4f}; {after:.4f} with the temperature {trial:.4f} fitted on "
+          f"the other half\ntemperature fitted on all: {temperature:.4f}")
+    path = os.path.join(config.output_dir, "temperature.yaml")
+    write_whole(path, (f"# {len(right)} words of {config.train_dataset} {config.train_dataset_path}, "
+                       f"{config.checkpoint_path}\ntemperature: {temperature:.4f}\n").encode())
+    print(f"{path}: use it with --config_path={path}")
+    return 0
+
+
+def read_words(config: Config, forward: Forward) -> tuple[list[np.ndarray], list[str]]:
+    """Class scores (T, N, C) of batches, and texts, of ``temperature_words`` training words drawn at random.
+
+    Raises:
+        ConfigError: the set has no path, or these are the words of a benchmark.
+        DataError: the data cannot be read.
+    """
+    from src.dataset import create_dataset
+    from src.embedded import fill_in_data
+    from src.report.benchmarks import BENCHMARKS
+
+    fill_in_data(config, "train_dataset")
+    config.augment = "none"
+    dataset = create_dataset(config.train_dataset, config.train_dataset_path, config.batch_size, config=config)
+    print(f"data: {config.train_dataset} {config.train_dataset_path}\n{dataset.report.summary()}", flush=True)
+    for benchmark in BENCHMARKS:
+        if (benchmark.dataset, benchmark.words) == (config.train_dataset, len(dataset.source)):
+            raise ConfigError(f"{config.train_dataset_path} holds {benchmark.words} words, as the benchmark "
+                              f"{benchmark.title} does; a temperature fitted on test words would be no measurement, "
+                              "give training words")
+    logits, texts = [], []
+    for batch in dataset.epoch(0):
+        wanted = config.temperature_words - len(texts)
+        logits.append(forward(batch.image)[:, :wanted])
+        texts += batch.text[:wanted]
+        if len(texts) == config.temperature_words:
+            break
+    return logits, texts
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,38 @@
+"""Any list of images and words: lines of path and word as PaddleOCR, deep-text-recognition-benchmark and MMOCR have."""
+import re
+
+from src.errors import DataError
+from src.source import ImageListSource
+
+_IMAGE_FIRST = re.compile(r"\s*(\S.*?\.(?:jpe?g|png|bmp|webp|tiff?|ppm|gif))(?:\s*,\s*|\s+)(.+)", re.IGNORECASE)
+_SPLITS = {
+    "train": ("rec_gt_train.txt", "train_list.txt", "train.txt", "gt_train.txt"),
+    "val": ("rec_gt_val.txt", "val_list.txt", "val.txt"),
+    "test": ("rec_gt_test.txt", "rec_gt_eval.txt", "test_list.txt", "test.txt", "gt_test.txt"),
+}
+
+
+class ListSource(ImageListSource):
+    """Words of any origin: a list file, or a folder with one.
+
+    A line is ``path<TAB>word``; without a tab the word follows the name of the image after a comma or a space. Paths
+    are relative to the folder of the list. A folder's list is called annotation.txt, or as the split says
+    rec_gt_train.txt, train_list.txt or train.txt (the same for val and test), or gt.txt or labels.tsv.
+    """
+
+    name = "list"
+    hint = "or labels.tsv, gt.txt, rec_gt_train.txt, ..., with lines of image path, tab and word; or the list itself"
+
+    def find(self, path: str, split: str) -> str:
+        """The list of that split, never that of another one."""
+        self.more_annotations = {split: (*_SPLITS.get(split, ()), "gt.txt")}
+        return super().find(path, split)
+
+    def parse_line(self, line: str, file: str, number: int) -> tuple[str, str]:
+        """Path and word; DataError where the line has neither a tab nor the name of an image."""
+        if "\t" not in line:
+            found = _IMAGE_FIRST.fullmatch(line)
+            if not found:
+                raise DataError(f"{file}, line {number}: expected path, tab and word: {line!r}")
+            return found[1], found[2].strip()
+        return super().parse_line(line, file, number)

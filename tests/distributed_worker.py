@@ -1,0 +1,119 @@
+"""What the ranks of test_distributed.py run, and the same by one process for comparison."""
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+COMMON = ["--device_target=CPU", "--show_progress=never", "--num_parallel_workers=1", "--hidden_size=16",
+          "--train_dataset=synth"]
+
+
+def frozen_run(data: str, ranks, batch_size: int, *options: str) -> dict:
+    """Trains V1 for 20 steps with the statistics of batch norm frozen; everything else is as train.py does it."""
+    import train
+    from src.crnn import Conv
+    from src.model_utils.config import load_config
+    from src.model_utils.context import set_up_context
+
+    config = load_config([*COMMON, "--cpu_operators=stock", "--model_version=V1", "--epoch_size=5",
+                          f"--batch_size={batch_size}", f"--train_dataset_path={data}", "--aux_ce_weight=1",
+                          "--per_print_time=1", "--save_checkpoint=False", "--learning_rate=0.001", *options])
+    set_up_context(config)
+    trainer, start = train.build_trainer(config, Path("nowhere"), ranks)
+    for _, cell in trainer.cell.cells_and_names():
+        if isinstance(cell, Conv):
+            cell.set_train(False)
+    seen, losses = [], []
+    make = trainer.dataset.epoch
+
+    def epoch(*position):
+        for batch in make(*position):
+            seen.append(batch.index.tolist())
+            yield batch
+
+    trainer.dataset.epoch = epoch
+    note = trainer.monitor.on_step_end
+    trainer.monitor.on_step_end = lambda *step: (losses.append(step[2].loss), note(*step))
+    assert trainer.run(start) == 0
+    weights = {p.name: p.asnumpy() for p in trainer.cell.network.get_parameters()}
+    return {"seen": seen, "losses": losses, "weights": weights}
+
+
+def evaluate(checkpoint: str, data: str, predictions: str, *options: str) -> None:
+    """Reads the test words."""
+    import eval as eval_program
+
+    code = eval_program.main([*COMMON[:3], "--cpu_operators=stock", f"--checkpoint_path={checkpoint}",
+                              "--eval_dataset=synth", f"--eval_dataset_path={data}", "--batch_size=2",
+                              f"--save_predictions={predictions}", *options])
+    assert code == 0
+
+
+def stopped_run(data: str, folder: str, rank: int) -> dict:
+    """train.py with our own operators; rank 1 alone gets a SIGTERM after its first step."""
+    import train
+    from src.model_utils import checkpoint
+    from src.model_utils.callback import TrainMonitor
+
+    written, steps = [], []
+    note, write = TrainMonitor.on_step_end, checkpoint.write_checkpoint
+
+    def on_step_end(self, epoch, step, result):
+        steps.append([step, result.loss])
+        if rank == 1 and step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        note(self, epoch, step, result)
+
+    def write_checkpoint(path, *rest):
+        written.append(Path(path).name)
+        write(path, *rest)
+
+    TrainMonitor.on_step_end, checkpoint.write_checkpoint = on_step_end, write_checkpoint
+    code = train.main([*COMMON, "--run_distribute=True", "--batch_size=3", "--epoch_size=2", "--optimizer=adamw",
+                       f"--train_dataset_path={data}", f"--output_dir={folder}"])
+    return {"code": code, "steps": steps, "written": written}
+
+
+def main(folder: Path, data: str, mode: str) -> None:
+    """Runs in every rank; results go to files."""
+    from src.crnn import build_network
+    from src.crnn_for_train import GradientReducer
+    from src.model_utils.config import load_config
+    from src.model_utils.context import set_up_context
+    from src.model_utils.distributed import ranks_of, take_over_statistics
+
+    config = load_config([*COMMON, "--run_distribute=True", "--cpu_operators=stock"])
+    set_up_context(config)
+    ranks = ranks_of(config)
+    if mode == "die" and ranks.rank == 1:
+        os._exit(9)
+    results = {"rank": ranks.rank, "size": ranks.size, "total": ranks.total(ranks.rank + 1, 0.5)}
+    results["gather"] = ranks.gather({"rank": ranks.rank, "text": "wörd \udcff" * 50 * ranks.rank, "third": 1 / 3})
+    marker = folder / "marker"
+    results["in_turn"] = ranks.in_turn(lambda: marker.exists() or marker.write_text("here") == 0)
+    from mindspore import Tensor
+    gradients = (Tensor(np.full((2, 3), ranks.rank + 1, np.float32)), Tensor(np.arange(4, dtype=np.float32)))
+    results["reduced"] = [[g.asnumpy().tolist() for g in GradientReducer(ranks.size, mean)(gradients)]
+                          for mean in (False, True)]
+    network = build_network("V2", 37, 8)
+    for parameter in network.get_parameters():
+        if "moving" in parameter.name:
+            parameter.set_data(Tensor(np.full(parameter.shape, ranks.rank + len(parameter.name), np.float32)))
+    take_over_statistics(network, ranks)
+    results["statistics"] = {p.name: np.unique(p.asnumpy()).tolist() for p in network.get_parameters()
+                             if "moving" in p.name}
+    run = frozen_run(data, ranks, 3, "--run_distribute=True")
+    np.savez(folder / f"weights_{ranks.rank}.npz", **run.pop("weights"))
+    results["run"] = run
+    evaluate(str(folder / "start.ckpt"), data, str(folder / "shared.tsv"), "--run_distribute=True")
+    results["stopped"] = stopped_run(data, str(folder / "stopped"), ranks.rank)
+    (folder / f"results_{ranks.rank}.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    from src.errors import run_main
+
+    run_main(lambda _: main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -1,0 +1,218 @@
+"""Gathers real word images for training: a validation share set aside by scene, no image of a test set among them."""
+import argparse
+import hashlib
+import os
+import re
+import sys
+import zlib
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from src.conversion import ConversionReport
+from src.dataset import SOURCES, open_source
+from src.errors import ConfigError, DataError, run_main
+from src.lmdb_writer import LmdbWriter
+from src.preprocess import decode_image
+from src.source import WordSource
+
+_DESCRIPTION = """Writes real words as LMDB: OUTPUT_DIR/train/REAL/NAME to train on, OUTPUT_DIR/val/NAME for validation.
+
+A set is KIND:PATH, such as iiit5k:data/iiit5k_train or list:labels.tsv. Left out, with a line in
+OUTPUT_DIR/report.txt: images that also occur in a set of --not_in (same pixels), that occur twice, that cannot be
+decoded, and words without a letter or digit. For validation whole scenes are set aside: names such as 1009_2.png are
+word 2 of scene 1009; where names tell no scene, runs of neighbouring words are, as lists go scene by scene."""
+_EPILOG = """Mixed half and half with synthetic words:
+  python convert_lmdb.py -d synth -p WORDS -o OUTPUT_DIR/train/SYNTH
+  python train.py --config_path configs/finetune_real.yaml --train_dataset_path OUTPUT_DIR/train \\
+      --train_eval_dataset_path OUTPUT_DIR/val --resume_ckpt FILE
+Exit code 0: all words written; 3: some are left out; 2: error."""
+
+_SCENE = re.compile(r"(.*)_\d+\.\w+")  # path of the scene, number of the word, ending
+_RUNS = 40  # runs a set is cut into where no scenes are known
+
+
+def fingerprint(data: bytes) -> bytes:
+    """Hash of the decoded pixels: the same for all lossless copies of an image.
+
+    Raises:
+        DataError: not an image.
+    """
+    image = decode_image(data)
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
+
+
+def scene_of(reference: str) -> str | None:
+    """The scene that the name of a word image tells, without its folder; None where it tells none."""
+    found = _SCENE.fullmatch(os.path.basename(reference))
+    return found[1] if found else None
+
+
+def groups_of(source: WordSource) -> tuple[list[str], bool]:
+    """For each word the scene it belongs to, and whether that is known; else runs of neighbours stand for scenes."""
+    scenes = [scene_of(source.reference(i)) for i in range(len(source))]
+    if None not in scenes and len(set(scenes)) >= _RUNS:
+        return scenes, True
+    return [f"run {i * _RUNS // len(source)}" for i in range(len(source))], False
+
+
+def set_aside(groups: list[str], share: float, seed: int) -> set[str]:
+    """Groups that hold together about that share of the words, chosen at random."""
+    sizes = defaultdict(int)
+    for group in groups:
+        sizes[group] += 1
+    chosen, count = set(), 0
+    for group in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
+        if count + sizes[group] / 2 > share * len(groups):
+            break
+        chosen.add(group)
+        count += sizes[group]
+    return chosen
+
+
+def parse_set(text: str, split: str) -> tuple[str, WordSource]:
+    """Opens 'iiit5k:PATH'; returns a name for it (that of its folder) and the words.
+
+    Raises:
+        ConfigError: another form, or an unknown kind.
+        DataError: the set cannot be read.
+    """
+    kind, separator, path = text.partition(":")
+    if not separator or kind not in SOURCES:
+        raise ConfigError(f"{text!r}: expected KIND:PATH with KIND one of {', '.join(SOURCES)}")
+    source = open_source(kind, path, split)
+    source.check()
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    return os.path.basename(os.path.abspath(folder)), source
+
+
+class Gatherer:
+    """Takes one set after the other apart into training and validation words.
+
+    Args:
+        output_dir: where the LMDBs go.
+        share: of the words for validation.
+        seed: of their choice.
+        overwrite: begin anew where there are LMDBs already.
+        report: what is left out.
+        upright: leave out words that stand on end.
+    """
+
+    def __init__(self, output_dir: str, share: float, seed: int, overwrite: bool, report: ConversionReport,
+                 upright: bool = False):
+        self.output_dir, self.share, self.seed, self.overwrite, self.report = output_dir, share, seed, overwrite, report
+        self.upright = upright
+        self.test_images: dict[bytes, str] = {}
+        self.test_scenes: set[str] = set()
+        self._seen: dict[bytes, str] = {}
+
+    def keep_out(self, source: WordSource, scenes_too: bool) -> None:
+        """Notes the images of a test set (and its scenes); what they hold is never written."""
+        for i in range(len(source)):
+            try:
+                self.test_images[fingerprint(source.read(i))] = source.location(i)
+            except DataError as error:
+                self.report.add(source.location(i), str(error))
+        if scenes_too:
+            groups, known = groups_of(source)
+            self.test_scenes |= {f"{source.name}:{group}" for group in groups} if known else set()
+
+    def add(self, name: str, source: WordSource) -> None:
+        """Writes one set."""
+        groups, known = groups_of(source)
+        usable = {i: data for i in range(len(source))
+                  if (data := self._usable(source, i, groups[i] if known else None))}
+        validation = set_aside([groups[i] for i in usable], self.share, self.seed)
+        counts = []
+        for part, wanted in (("train/REAL", False), ("val", True)):
+            items = [i for i in usable if (groups[i] in validation) == wanted]
+            counts.append(len(items))
+            folder = os.path.join(self.output_dir, part, name)
+            if items:
+                self._write(folder, source, items, usable)
+            elif os.path.exists(folder):
+                raise DataError(f"{folder} is there already, and would stay beside what is written now: give another "
+                                "-o/--output_dir")
+        unit = "scenes" if known else "runs of neighbours"
+        print(f"{name}: {len(source)} words in {len(set(groups))} {unit}: {counts[0]} for training, {counts[1]} in "
+              f"{len(validation)} {unit} for validation, {len(source) - len(usable)} left out", flush=True)
+
+    def _usable(self, source: WordSource, i: int, scene: str | None) -> bytes | None:
+        """The bytes of an image that may be trained on; otherwise None, and the reason is noted."""
+        where, data = source.location(i), b""
+        try:
+            data = source.read(i)
+            mark = fingerprint(data)
+            height, width = decode_image(data).shape[:2]
+        except DataError as error:
+            self.report.add(where, str(error))
+            return None
+        letters = sum(map(str.isalnum, source.text(i)))
+        reason = ""
+        if mark in self.test_images:
+            reason = f"the same image as {self.test_images[mark]}"
+        elif scene is not None and f"{source.name}:{scene}" in self.test_scenes:
+            reason = f"scene {scene} is in a test set"
+        elif mark in self._seen:
+            reason = f"the same image as {self._seen[mark]}"
+        elif not letters:
+            reason = f"no letter or digit in {source.text(i)!r}"
+        elif self.upright and letters > 2 and height > width:
+            reason = f"{source.text(i)!r} is higher than wide"
+        if reason:
+            self.report.add(where, reason)
+            return None
+        self._seen[mark] = where
+        return data
+
+    def _write(self, folder: str, source: WordSource, items: list[int], data: dict[int, bytes]) -> None:
+        origin = f"{len(items)} of {len(source)} words of {source.name}, checksum {zlib.crc32(repr(items).encode())}"
+        writer = LmdbWriter(folder, origin, sum(map(len, data.values())) * 2, self.overwrite)
+        try:
+            for place, i in enumerate(items[writer.next:], writer.next):
+                writer.add(place, data[i], source.text(i))
+            writer.finish()
+        except BaseException:
+            writer.close()
+            raise
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Gathers as the command line says; returns the exit code."""
+    parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=_EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="+", metavar="KIND:PATH", help="sets of training words")
+    parser.add_argument("-o", "--output_dir", required=True, help="folder of the result")
+    parser.add_argument("--not_in", nargs="+", default=[], metavar="KIND:PATH",
+                        help="test sets: their images are looked for, and never written")
+    parser.add_argument("--not_their_scenes", action="store_true",
+                        help="leave out the other words of their scenes, too (same kind, same name of the scene)")
+    parser.add_argument("--upright", action="store_true",
+                        help="leave out words of three letters or more whose image is higher than wide: vertical or "
+                             "turned on end, which a network for lines cannot read")
+    parser.add_argument("--val_share", type=float, default=0.1, help="share for validation (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the choice of scenes (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew where there are LMDBs already")
+    args = parser.parse_args(argv)
+    if not 0 <= args.val_share < 1:
+        raise ConfigError(f"--val_share {args.val_share} must be from 0 to below 1")
+
+    report = ConversionReport()
+    gatherer = Gatherer(args.output_dir, args.val_share, args.seed, args.overwrite, report, args.upright)
+    sets = [parse_set(text, "train") for text in args.sets]
+    names = [name for name, _ in sets]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"the folders of the sets must have different names, not {', '.join(names)}")
+    for text in args.not_in:
+        gatherer.keep_out(parse_set(text, "test")[1], args.not_their_scenes)
+    for name, source in sets:
+        gatherer.add(name, source)
+    os.makedirs(args.output_dir, exist_ok=True)
+    return report.finish(os.path.join(args.output_dir, "report.txt"))
+
+
+if __name__ == "__main__":
+    run_main(main)

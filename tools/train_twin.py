@@ -1,0 +1,274 @@
+"""Trains the PyTorch twin of V2 on words drawn while it trains, for an accelerator that has PyTorch but no MindSpore.
+
+Needs torch, numpy, OpenCV and Pillow, a folder of fonts and a word list. Worker processes draw words (src/render);
+each image is used a few times, augmented on the device. Interrupted or out of session time, the same command goes on.
+The result is imported with tools/import_twin.py.
+"""
+import argparse
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from src.augment import PRESETS
+from src.cores import available_cores
+from src.errors import ConfigError, CRNNError, run_main
+from src.render import RenderStyle, WordRenderer, find_fonts
+from src.render.words import read_lexicon
+from tools.torch_augment import augment_batch
+from tools.torch_twin import CRNN, to_mindspore
+from tools.twin_parts import Ring, accuracy, frame_targets, initialise, load_weights, rate, save_npz, save_parts
+from tools.word_feed import CHARSET, Chunk, WordFeed, draw_chunk, plan_feed
+
+COLUMNS = ("step", "minutes", "images", "drawn", "loss", "learning_rate", "images_per_s", "drawn_per_s", "val_acc")
+_PLANNED = 1_000_000  # words in the order they are drawn, before they come again
+
+
+class TwinTrainer:
+    """Network, its running average, optimizer, and how far they are.
+
+    Args:
+        options: of the command line.
+        device: where to train.
+    """
+
+    def __init__(self, options: argparse.Namespace, device: torch.device):
+        self.options, self.device = options, device
+        torch.manual_seed(options.seed)
+        self.model = CRNN(CHARSET.class_num, "V2").to(device)
+        initialise(self.model)
+        if options.init:
+            load_weights(self.model, options.init)
+        self.model = self.model.to(memory_format=torch.channels_last)
+        self.average = CRNN(CHARSET.class_num, "V2").to(device)
+        self.average.load_state_dict(self.model.state_dict())
+        self.head = nn.Linear(512, CHARSET.class_num).to(device)
+        self.features = torch.compile(self.model.features) if options.compile else self.model.features
+        parameters = [*self.model.parameters(), *self.head.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
+             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}],
+            lr=0.0, fused=device.type == "cuda")
+        self.parameters = parameters
+        # Pairs of tensors, the averaged one first; the counters of batch norm are no floats.
+        pairs = [(a, b) for a, b in zip(self.average.state_dict().values(), self.model.state_dict().values(),
+                                        strict=True) if a.is_floating_point()]
+        self._averaged, self._current = map(list, zip(*pairs, strict=True))
+        self.step = self.images = self.drawn = 0
+        self.seconds = 0.0
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done: of its time, or with --steps of its steps."""
+        return self.step / self.options.steps if self.options.steps else self.seconds / (60 * self.options.minutes)
+
+    def train_step(self, images: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """One step; returns the CTC loss, still on the device."""
+        options, progress = self.options, self.progress
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(progress, options.learning_rate, options.schedule, options.warmup, options.decay_from)
+        self.model.train()
+        images = augment_batch(images, PRESETS[options.augment])
+        images = (images / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=not options.float32):
+            features = self.features(images)
+        # The LSTMs in float32: PyTorch's autocast may run them in float16, whose gradients would need scaling.
+        features = features.float()
+        scores = self.model.sequence(features)
+        steps, count, _ = scores.shape
+        loss = functional.ctc_loss(functional.log_softmax(scores, 2), labels,
+                                   torch.full((count,), steps, dtype=torch.int64), lengths, blank=CHARSET.blank,
+                                   reduction="sum", zero_infinity=True) / count
+        total = loss
+        helper = options.aux_weight * max(0.0, 1 - progress / options.aux_ratio) if options.aux_ratio else 0.0
+        if helper:
+            targets = frame_targets(labels, lengths, steps)
+            total = loss + helper * functional.cross_entropy(self.head(features).flatten(0, 1),
+                                                             targets.flatten())
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_([p for p in self.parameters if p.grad is not None], options.clip)
+        self.optimizer.step()
+        self.step += 1
+        self.images += count
+        decay = min(options.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averaged, self._current, 1 - decay)
+        return loss.detach()
+
+    def save(self) -> None:
+        """Writes weights.npz (the average, MindSpore's names), its parts, and the state to go on from."""
+        folder = Path(self.options.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = to_mindspore(self.average)
+        if not all(np.isfinite(value).all() for value in weights.values()):
+            raise CRNNError("the weights are not finite any more: the last saved ones stay; lower --learning_rate")
+        save_npz(folder / "weights.npz", weights)
+        if self.options.part_mib:
+            save_parts(folder, weights, self.options.part_mib * 2**20)
+        state = {"model": self.model.state_dict(), "average": self.average.state_dict(), "head": self.head.state_dict(),
+                 "optimizer": self.optimizer.state_dict(), "step": self.step, "images": self.images,
+                 "drawn": self.drawn, "seconds": self.seconds}
+        path = self.options.state or str(folder / "state.pt")
+        torch.save(state, path + ".part")
+        os.replace(path + ".part", path)
+
+    def resume(self) -> bool:
+        """Goes on from the state file, where there is one."""
+        path = self.options.state or os.path.join(self.options.output_dir, "state.pt")
+        if not os.path.isfile(path):
+            return False
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for name in ("model", "average", "head", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step, self.images, self.drawn = state["step"], state["images"], state["drawn"]
+        self.seconds = state["seconds"]
+        return True
+
+
+def run(trainer: TwinTrainer, feed: WordFeed, validation: Chunk) -> bool:
+    """Trains until the budget, the session or a signal ends it; returns whether the run is complete."""
+    options = trainer.options
+    ring, rng = Ring(options.ring, trainer.device), np.random.default_rng((options.seed, trainer.step))
+    before, stopping = trainer.drawn, []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    signal.signal(signal.SIGINT, lambda *_: stopping.append(True))
+    while ring.filled < min(ring.capacity, options.prefill):
+        ring.add(feed.take(wait=True))
+    log_path = Path(options.output_dir) / "log.tsv"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with open(log_path, "a", buffering=1) as log:
+        if not log.tell():
+            log.write("\t".join(COLUMNS) + "\n")
+        start, earlier = time.monotonic(), trainer.seconds
+        session_end = start + 60 * options.session_minutes if options.session_minutes else math.inf
+        saved = logged = start
+        images, drawn, first = trainer.images, ring.drawn, trainer.images
+        losses = []
+        while trainer.progress < 1 and time.monotonic() < session_end and not stopping:
+            used = trainer.images - first + options.batch_size
+            while chunk := feed.take(wait=used > options.reuse * ring.drawn):
+                ring.add(chunk)
+            losses.append(trainer.train_step(*ring.sample(options.batch_size, rng)))
+            now = time.monotonic()
+            trainer.seconds, trainer.drawn = earlier + now - start, before + ring.drawn
+            saving = now - saved >= 60 * options.save_minutes
+            if len(losses) >= options.log_steps or saving or trainer.progress >= 1:
+                loss = float(torch.stack(losses).mean())  # waits for the device
+                now = time.monotonic()
+                trainer.seconds = earlier + now - start
+                passed = max(now - logged, 1e-9)
+                read = f"{accuracy(trainer.average, validation, trainer.device):.4f}" if saving else ""
+                row = (trainer.step, f"{trainer.seconds / 60:.2f}", trainer.images, trainer.drawn, f"{loss:.4f}",
+                       f"{trainer.optimizer.param_groups[0]['lr']:.2e}", f"{(trainer.images - images) / passed:.0f}",
+                       f"{(ring.drawn - drawn) / passed:.0f}", read)
+                log.write("\t".join(map(str, row)) + "\n")
+                print(" ".join(f"{name} {value}" for name, value in zip(COLUMNS, row, strict=True)), flush=True)
+                losses, images, drawn = [], trainer.images, ring.drawn
+                if saving:
+                    trainer.save()
+                    saved = time.monotonic()
+                # What saving and reading took is no training time of the next line, but it is of the budget.
+                logged = time.monotonic()
+        trainer.save()
+        read = accuracy(trainer.average, validation, trainer.device)
+        log.write(f"{trainer.step}\t{trainer.seconds / 60:.2f}\t{trainer.images}\t{trainer.drawn}" + "\t" * 5
+                  + f"{read:.4f}\n")
+    done = trainer.progress >= 1
+    print(f"{'complete' if done else 'stopped: the same command goes on'}: {trainer.images} images, "
+          f"{trainer.seconds / 60:.1f} minutes, {read:.2%} of {len(validation.images)} held-out words")
+    return done
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("-o", "--output_dir", required=True, help="folder for weights.npz, log.tsv and state.pt")
+    add("--state", default="", help="the state to go on from, where it is not to lie in OUTPUT_DIR")
+    add("--part_mib", type=float, default=0, help="write the weights in parts of at most so many MiB, too")
+    add("--init", nargs="+", default=[], metavar="NPZ", help="weights to begin with (MindSpore's names, all parts)")
+    add("--fonts", nargs="+", default=None, metavar="DIR", help="folders of fonts (default: those of the system)")
+    add("--lexicon", default="", help="word list, one a line (default: 7,000 common English words)")
+    add("--style", default="hard", choices=["easy", "medium", "hard"], help="of the words (default: %(default)s)")
+    add("--digits_ratio", type=float, default=0.06, help="share of numbers (default: %(default)s)")
+    add("--strings_share", type=float, default=0.1, help="share of random strings (default: %(default)s)")
+    add("--augment", default="light", choices=list(PRESETS), help="on the device (default: %(default)s)")
+    add("--minutes", type=float, default=25, help="time budget of the whole run (default: %(default)s)")
+    add("--steps", type=int, default=0, help="a number of steps instead")
+    add("--session_minutes", type=float, default=0, help="save and end after this time, to go on later")
+    add("--batch_size", type=int, default=512, help="images a step (default: %(default)s)")
+    add("--learning_rate", type=float, default=2e-3, help="peak (default: %(default)s)")
+    add("--schedule", default="cosine", choices=["cosine", "flat"],
+        help="cosine falls all the way, flat from --decay_from on; both to 0 at the end (default: %(default)s)")
+    add("--decay_from", type=float, default=0.6, help="share of the run (default: %(default)s)")
+    add("--warmup", type=float, default=0.01, help="share of the run (default: %(default)s)")
+    add("--weight_decay", type=float, default=1e-3, help="of AdamW (default: %(default)s)")
+    add("--clip", type=float, default=5.0, help="largest norm of the gradient (default: %(default)s)")
+    add("--ema", type=float, default=0.9995, help="of the averaged weights (default: %(default)s)")
+    add("--aux_weight", type=float, default=1.0, help="of the loss of single steps (default: %(default)s)")
+    add("--aux_ratio", type=float, default=0.03, help="share of the run over which it fades (default: %(default)s)")
+    add("--reuse", type=float, default=3.0, help="times each image is used at most, on average (default: %(default)s)")
+    add("--ring", type=int, default=262144, help="images kept on the device (default: %(default)s)")
+    add("--prefill", type=int, default=16384, help="images drawn before the first step (default: %(default)s)")
+    add("--workers", type=int, default=0, help="drawing processes; 0: two fewer than there are cores")
+    add("--val", type=int, default=2048, help="held-out words (default: %(default)s)")
+    add("--save_minutes", type=float, default=2, help="between two saved states (default: %(default)s)")
+    add("--log_steps", type=int, default=100, help="between two lines of the log (default: %(default)s)")
+    add("--device", default="", help="such as cuda or cpu (default: cuda where there is one)")
+    add("--float32", action="store_true", help="no bfloat16")
+    add("--compile", action="store_true", help="compile the convolutions: a minute at the start, faster steps")
+    add("--seed", type=int, default=1, help="of weights, words and order (default: %(default)s)")
+    options = parser.parse_args(argv)
+    for name in ("minutes", "batch_size", "learning_rate", "reuse", "ring", "prefill", "val", "save_minutes",
+                 "log_steps"):
+        if not getattr(options, name) > 0:
+            raise ConfigError(f"--{name} {getattr(options, name)} must be above 0")
+    if not 0 < options.warmup < 1 or not 0 <= options.decay_from < 1:
+        raise ConfigError("--warmup and --decay_from are shares of the run, above 0 and below 1")
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Trains as the command line says; returns the exit code."""
+    options = parse(argv)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = True
+    style = RenderStyle.preset(options.style)
+    fonts = find_fonts(options.fonts, clean=style.clean_fonts)
+    words, held_out = plan_feed(read_lexicon(options.lexicon) if options.lexicon else None, _PLANNED, options.val,
+                                options.seed, options.digits_ratio, options.strings_share)
+    trainer = TwinTrainer(options, device)
+    resumed = trainer.resume()
+    if trainer.progress >= 1:
+        raise ConfigError(f"the run in {options.output_dir} is complete: raise --minutes or --steps, or give another "
+                          "--output_dir")
+    workers = options.workers or max(1, available_cores() - 2)
+    print(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device.type == 'cuda' else device}; "
+          f"{len(fonts)} faces, {len(words.lexicon)} words, {workers} drawing processes"
+          + (f"; going on after {trainer.step} steps" if resumed else ""), flush=True)
+    feed = WordFeed(style, fonts, words, workers, options.seed, trainer.drawn)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        # Other images than those of training: the seed is another one, and so are the words.
+        validation = draw_chunk(WordRenderer(style, fonts, options.seed + 2**31), held_out, 0, options.val)
+        run(trainer, feed, validation)
+    finally:
+        feed.close()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
