@@ -119,9 +119,13 @@ def main(argv: list[str] | None = None) -> int:
         return readings
 
     greedy = GreedyDecoder(charset)
-    plain = row("greedy", lambda a, b: greedy(logits[:, a:b]))
-    many = np.concatenate([logits] * -(-8192 // count), axis=1)
-    row("greedy", lambda a, b: greedy(many[:, a:b]), 2048, many)
+    # Each batch an array of its own, as a network hands it over.
+    pieces = {a: np.ascontiguousarray(logits[:, a:a + args.batch]) for a in range(0, count, args.batch)}
+    plain = row("greedy", lambda a, b: greedy(pieces[a]))
+    many = np.ascontiguousarray(np.concatenate([logits] * -(-2048 // count), axis=1)[:, :2048])
+    quarter = {a: np.ascontiguousarray(many[:, a:a + 256]) for a in range(0, 2048, 256)}
+    row("greedy", lambda a, b: greedy(quarter[a]), 256, many)
+    row("greedy", lambda a, b: greedy(many), 2048, many)
     model, _ = CharacterModel.train(words, charset)
     for name, beam in (("beam 10", BeamDecoder(charset)),
                        ("beam 10 with language model", BeamDecoder(charset, language_model=model))):

@@ -69,11 +69,12 @@ def overhead_worker(folder: str) -> None:
     """Trains some steps with clocks around the parts of the loop and prints their seconds as JSON."""
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
+    from src.model_utils.distributed import ranks_of
     from train import build_trainer
     options = [item for item in train_command(folder)[3:] if item.startswith("--")]
     config = load_config([*options, "--epoch_size=1", "--save_checkpoint=False", "--per_print_time=10"])
     set_up_context(config, own_operators=True)
-    trainer, start = build_trainer(config, Path(folder))
+    trainer, start = build_trainer(config, Path(folder), ranks_of(config))
     cell, batches = trainer.cell, trainer.dataset.epoch
     spent = {"cell": 0.0, "read": 0.0}
     steps: list[float] = []

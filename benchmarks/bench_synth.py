@@ -64,7 +64,8 @@ def main() -> None:
     """Measures and prints the table."""
     from benchmarks.machine import machine_line
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=4000, help="images a turn (default: %(default)s; trdg: a tenth)")
+    parser.add_argument("--images", type=int, default=4000,
+                        help="images a turn (default: %(default)s; trdg: a fortieth)")
     parser.add_argument("--repeats", type=int, default=5, help="turns that count (default: %(default)s)")
     parser.add_argument("--trdg_python", default=None, help="interpreter of an environment with trdg")
     args = parser.parse_args()
@@ -73,7 +74,7 @@ def main() -> None:
         f"generate_synth, {level}": (sys.executable, OURS, args.images, (str(ROOT), level))
         for level in ("easy", "hard")}
     if args.trdg_python:
-        runs["trdg 1.8.0"] = (args.trdg_python, TRDG, max(args.images // 10, 50), ())
+        runs["trdg 1.8.0"] = (args.trdg_python, TRDG, max(args.images // 40, 50), ())
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for repeat in range(args.repeats + 1):
         for name, (python, program, count, arguments) in runs.items():

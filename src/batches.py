@@ -1,11 +1,8 @@
-"""Batches of network input from a source: threads decode ahead, the order depends on seed and epoch only."""
+"""Batches of network input from a source, made ahead; their order depends on seed and epoch only."""
 import contextlib
 import itertools
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +10,13 @@ import numpy as np
 from src.cores import available_cores
 from src.errors import ConfigError, DataError
 from src.labels import LabelTable
-from src.memory import keep_freed_memory
 from src.order import Mixture, group_by_length
-from src.preprocess import InputSpec, decode_image, resize, to_batch, width_for_steps
+from src.preprocess import InputSpec, normalise, to_planes, width_for_steps
+from src.samples import Augment, News, SampleReader
 from src.source import WordSource
+from src.workers import WorkerProcesses, can_fork, in_threads, room
 
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-
-_NAMED_WARNINGS = 100  # further corrupted images are counted and kept in the list, but no longer printed one by one
+LOADERS = ("threads", "processes")
 
 
 @dataclass
@@ -48,7 +44,7 @@ class Batch:
 
 
 class WordBatches:
-    """The batches of one shard (card) of a data set, made ahead by threads.
+    """The batches of one shard (card) of a data set, made ahead by threads or processes.
 
     Training: every epoch has its own order, a function of ``(seed, epoch)``; the shards share it out, rank r taking
     every ``num_shards``-th sample. All shards have the same number of steps, every batch is full, and what is left
@@ -59,7 +55,7 @@ class WordBatches:
     is smaller by one (a batch without any image is not delivered). In training the batch is filled up from the samples
     the shard's order leaves over in this epoch, and if these run out from the samples that follow in the order (then
     one sample comes twice in the epoch; ``repeated`` counts these). Which ones depends on the step only,
-    so that neither the number of threads nor a resumed epoch changes any batch.
+    so that neither the kind and number of workers nor a resumed epoch changes any batch.
 
     With ``spec.keep_ratio`` all images of a batch are padded to one of ``spec.widths``. In training words of similar
     length come together, and a batch is as wide as its widest image or what CTC needs for its longest word. In
@@ -78,7 +74,9 @@ class WordBatches:
         shard_id: the card these batches are for, from 0.
         is_training: shuffled full batches, or every sample once.
         seed: of order and augmentation.
-        workers: threads; 0 is one for each core this process may use.
+        workers: threads or processes; 0 is one for each core this process may use.
+        loader: 'threads' or 'processes'. Processes are forked when the first epoch starts, so that ``source`` and
+            ``augment`` are what they were then, and wait for the next epoch after one that was gone through in full.
         augment: called in training with a decoded (H, W, 3) uint8 BGR image, before it is resized, and a generator of
             random numbers that depends only on the seed, the epoch, the sample and its place in the epoch's order (with
             ``mix`` a sample comes several times, each time another image). Returns an image of that kind.
@@ -86,9 +84,7 @@ class WordBatches:
         mix: shares of the parts of the set in a training epoch; None takes every sample once.
 
     Attributes:
-        corrupted: references of the images that could not be read, each once, in the order they were met.
-        repeated: how often a sample had to come twice in an epoch in place of an unreadable one.
-        squeezed: with ``keep_ratio``, how often an image was narrowed to the largest width.
+        samples: reads the images; its ``corrupted``, ``repeated`` and ``squeezed`` can be had here, too.
         num_samples: samples this shard delivers in an epoch.
 
     Raises:
@@ -98,24 +94,28 @@ class WordBatches:
     def __init__(self, source: WordSource, kept: np.ndarray, labels: LabelTable, spec: InputSpec, batch_size: int, *,
                  label_width: int, num_shards: int = 1, shard_id: int = 0, is_training: bool = True, seed: int = 1,
                  workers: int = 0, augment: Augment | None = None, report=None,
-                 mix: Mixture | None = None):
+                 mix: Mixture | None = None, loader: str = "threads"):
         if batch_size < 1:
             raise ConfigError(f"batch_size {batch_size} must be at least 1")
         if num_shards < 1 or not 0 <= shard_id < num_shards:
             raise ConfigError(f"shard_id {shard_id} must be 0 to num_shards - 1, num_shards ({num_shards}) at least 1")
         if workers < 0:
             raise ConfigError(f"num_parallel_workers {workers} must be 0 (one for each core) or more")
+        if loader not in LOADERS:
+            raise ConfigError(f"loader {loader!r}: expected one of {', '.join(LOADERS)}")
+        if loader == "processes" and not can_fork():
+            print("warning: this system cannot fork processes: threads prepare the batches", file=sys.stderr)
+            loader = "threads"
         self.source, self.spec, self.batch_size, self.is_training = source, spec, batch_size, is_training
-        self.num_shards, self.shard_id, self.seed, self.augment, self.report = (
-            num_shards, shard_id, seed, augment if is_training else None, report)
-        self.workers = workers or available_cores()
+        self.num_shards, self.shard_id, self.seed, self.report = num_shards, shard_id, seed, report
+        self.workers, self.loader = workers or available_cores(), loader
         self.label_width = label_width
-        self.corrupted: list[str] = []
-        self.repeated = self.squeezed = 0
+        self.samples = SampleReader(source, kept, spec, seed, augment if is_training else None)
         self._mix = mix if is_training else None
         self._kept, self._labels = kept, labels
-        self._unreadable: dict[int, str] = {}
-        self._lock = threading.Lock()
+        self._waits_for_width = spec.keep_ratio and not is_training
+        self._idle: WorkerProcesses | None = None
+        self._known_order: tuple[int, np.ndarray] | None = None  # of an epoch, in a worker process that needed it
         self._next_epoch = 0
         if is_training:
             self._steps = len(kept) // num_shards // batch_size
@@ -127,6 +127,21 @@ class WordBatches:
         else:
             self.num_samples = len(range(shard_id, len(kept), num_shards))
             self._steps = -(-self.num_samples // batch_size)
+
+    @property
+    def corrupted(self) -> list[str]:
+        """References of the images that could not be read, each once, in the order they were met."""
+        return self.samples.corrupted
+
+    @property
+    def repeated(self) -> int:
+        """How often a sample had to come twice in an epoch in place of an unreadable one."""
+        return self.samples.repeated
+
+    @property
+    def squeezed(self) -> int:
+        """How often an image was narrowed to the largest width, with ``keep_ratio``."""
+        return self.samples.squeezed
 
     def get_dataset_size(self) -> int:
         """Number of batches this shard has in an epoch."""
@@ -149,7 +164,7 @@ class WordBatches:
             start_step: batches to leave out at the start (resuming); the others are exactly those of the whole epoch.
 
         Returns:
-            An iterator. Closing it, or letting it go, ends its threads.
+            An iterator. Closing it early, or letting it go, ends its threads or processes.
 
         Raises:
             ValueError: ``epoch`` or ``start_step`` out of range.
@@ -157,7 +172,7 @@ class WordBatches:
         """
         if epoch < 0 or not 0 <= start_step <= self._steps:
             raise ValueError(f"epoch {epoch} must be 0 or more, start_step {start_step} 0 to {self._steps}")
-        if self.spec.keep_ratio and not self.is_training:
+        if self._waits_for_width:
             return itertools.islice(self._by_width(), start_step, None)
         return self._run(epoch, start_step)
 
@@ -184,40 +199,27 @@ class WordBatches:
         return ds.GeneratorDataset(_Columns(self), ["image", "label"], shuffle=False, num_parallel_workers=1,
                                    python_multiprocessing=False)
 
-    def _ahead(self, make: Callable, steps: Iterable[int]) -> Iterator:
-        """What ``make`` returns for each step, in order, computed ahead by the threads."""
-        keep_freed_memory()
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="crnn-data")
-        pending = deque()
-        try:
-            for step in steps:
-                pending.append(pool.submit(make, step))
-                # Two more than threads: none waits while the network takes its time over a batch.
-                if len(pending) >= self.workers + 2:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
     def _run(self, epoch: int, start_step: int) -> Iterator[Batch]:
-        order = self.order(epoch)
+        order, steps = self.order(epoch), range(start_step, self._steps)
+        ahead = (self._from_processes(order, epoch, steps) if self.loader == "processes" else
+                 in_threads(lambda step: self._make(order, epoch, step), steps, self.workers))
         delivered = False
-        # Closing this iterator must end the threads at once.
-        with contextlib.closing(self._ahead(lambda step: self._make(order, epoch, step),
-                                            range(start_step, self._steps))) as batches:
+        # Closing this iterator must end the workers at once.
+        with contextlib.closing(ahead) as batches:
             for batch in batches:
                 if len(batch):
                     delivered = True
                     yield batch
         if not delivered and start_step == 0 and self.num_samples:
-            raise self._nothing_readable()
+            raise self.samples.nothing_readable()
 
     def _by_width(self) -> Iterator[Batch]:
         """The batches of evaluation with ``keep_ratio``: each of images of one width, in the order they fill up."""
         order, delivered = self.order(0), False
         waiting: dict[int, list[tuple[np.ndarray, int]]] = {width: [] for width in self.spec.widths}
-        with contextlib.closing(self._ahead(lambda step: self._read(order, 0, step), range(self._steps))) as parts:
+        ahead = (self._from_processes(order, 0, range(self._steps)) if self.loader == "processes" else
+                 in_threads(lambda step: self._read(order, 0, step), range(self._steps), self.workers))
+        with contextlib.closing(ahead) as parts:
             for part in parts:
                 for sample in zip(*part, strict=True):
                     rows = waiting[self.spec.bucket(sample[0].shape[1])]
@@ -230,96 +232,75 @@ class WordBatches:
             delivered = True
             yield self._batch(*zip(*rows, strict=True))
         if not delivered and self.num_samples:
-            raise self._nothing_readable()
+            raise self.samples.nothing_readable()
+
+    def _planned(self, order: np.ndarray, step: int) -> np.ndarray:
+        return order[step * self.batch_size:(step + 1) * self.batch_size]
 
     def _read(self, order: np.ndarray, epoch: int, step: int) -> tuple[list[np.ndarray], list[int]]:
         """Images and positions of those samples of one step that can be read; runs in a thread."""
-        first = step * self.batch_size
-        loaded = [(self._load(position, epoch, place), position)
-                  for place, position in enumerate(order[first:first + self.batch_size], first)]
-        good = [pair for pair in loaded if pair[0] is not None]
-        return [image for image, _ in good], [position for _, position in good]
+        return self.samples.read(self._planned(order, step), epoch, step * self.batch_size)
 
     def _make(self, order: np.ndarray, epoch: int, step: int) -> Batch:
         """Reads, decodes and normalises the samples of one batch; runs in a thread."""
         images, positions = self._read(order, epoch, step)
         if self.is_training and len(images) < self.batch_size:
-            self._fill_up(images, positions, order, epoch, step)
+            self.samples.fill_up(images, positions, order, epoch, step, self._steps, self.batch_size)
+            if len(images) < self.batch_size:
+                raise self.samples.nothing_readable()
         return self._batch(images, positions)
 
+    def _from_processes(self, order: np.ndarray, epoch: int, steps: range) -> Iterator:
+        """What ``_make`` returns for each step, or for ``_by_width`` what ``_read`` returns, made by processes."""
+        pool, self._idle = self._idle, None
+        if pool is None or not pool.is_alive():
+            row = self.label_width * 4 + 3 * 64  # label, its length, index and where each image begins, generously
+            pool = WorkerProcesses(self._work, self.workers, room(
+                (self.batch_size * self.spec.height * self.spec.largest_width * 3, 1), (self.batch_size, row), (64, 8)),
+                self.source.name, self.samples.enter_worker)
+        try:
+            for arrays, news in pool.map(epoch, ((step, self._planned(order, step)) for step in steps)):
+                self.samples.add_news(news)
+                if self._waits_for_width:
+                    *images, positions = (array.copy() for array in arrays)
+                    yield images, positions
+                    continue
+                planes, *others = arrays
+                if self.is_training and len(planes) < self.batch_size:
+                    raise self.samples.nothing_readable()
+                yield self._finish(planes, *(array.copy() for array in others))
+            pool, self._idle = self._idle, pool
+        finally:
+            if pool is not None:
+                pool.close()
+
+    def _work(self, epoch: int, step: int, planned: np.ndarray) -> tuple[list[np.ndarray], News]:
+        """The arrays of one step, and what was noted meanwhile; runs in a process."""
+        images, positions = self.samples.read(planned, epoch, step * self.batch_size)
+        if self._waits_for_width:
+            return [*images, np.array(positions, np.int64)], self.samples.take_news()
+        if self.is_training and len(images) < self.batch_size:
+            if self._known_order is None or self._known_order[0] != epoch:
+                self._known_order = epoch, self.order(epoch)
+            self.samples.fill_up(images, positions, self._known_order[1], epoch, step, self._steps, self.batch_size)
+        return self._arrays(images, positions), self.samples.take_news()
+
     def _batch(self, images: Sequence[np.ndarray], positions: Sequence[int]) -> Batch:
+        return self._finish(*self._arrays(images, positions))
+
+    def _arrays(self, images: Sequence[np.ndarray], positions: Sequence[int]) -> list[np.ndarray]:
+        """Images as planes of bytes, labels, their lengths and the numbers of the samples."""
         index = self._kept[np.array(positions, np.int64)].astype(np.int64)
         rows = self.source.text_index[index]
         # In evaluation the words must not help to read the images, so there the width is that of the images.
         least = width_for_steps(int(self._labels.required[rows].max())) if self.is_training and len(rows) else 1
-        return Batch(to_batch(images, self.spec, least), self._labels.padded(rows, self.label_width),
-                     self._labels.length[rows].astype(np.int32), [self.source.texts[row] for row in rows],
+        return [to_planes(images, self.spec, least), self._labels.padded(rows, self.label_width),
+                self._labels.length[rows].astype(np.int32), index]
+
+    def _finish(self, planes: np.ndarray, label: np.ndarray, length: np.ndarray, index: np.ndarray) -> Batch:
+        return Batch(normalise(planes, self.spec), label, length,
+                     [self.source.texts[row] for row in self.source.text_index[index]],
                      [self.source.reference(i) for i in index], index)
-
-    def _fill_up(self, images: list, positions: list, order: np.ndarray, epoch: int, step: int) -> None:
-        """Takes other samples for those that could not be read: from the left-over ones first, then the next ones."""
-        used = self._steps * self.batch_size
-        left_over = len(order) - used
-        last = (step + 1) * self.batch_size
-        # Starting at the step: batches of different steps rarely meet at the same left-over sample.
-        spare = ((used + (step + k) % left_over, 0) for k in range(left_over))
-        following = (((last + k) % used, 1) for k in range(used - self.batch_size))
-        failed = 0
-        for place, repeats in itertools.chain(spare, following):
-            if len(images) == self.batch_size:
-                return
-            image = self._load(order[place], epoch, place)
-            if image is None:
-                failed += 1
-                if failed > 1000 + 10 * self.batch_size:
-                    break
-                continue
-            images.append(image)
-            positions.append(order[place])
-            if repeats:
-                with self._lock:
-                    self.repeated += 1
-        if len(images) < self.batch_size:
-            raise self._nothing_readable()
-
-    def _load(self, position: int, epoch: int, place: int) -> np.ndarray | None:
-        """The resized image of one sample, not yet padded; None where it cannot be read; (height, width, 3) uint8."""
-        number = int(self._kept[position])
-        if number in self._unreadable:
-            return None
-        try:
-            data = self.source.read(number)
-        except DataError as error:
-            return self._note(number, str(error))
-        try:
-            image = decode_image(data)
-        except DataError as error:
-            return self._note(number, f"{self.source.location(number)}: {error}")
-        if self.augment is not None:
-            # Philox takes its key as it is; the seed sequence of default_rng takes half as long again.
-            key = np.array([(self.seed % 2**32) << 32 | epoch % 2**32, place % 2**32 << 32 | number], np.uint64)
-            image = self.augment(image, np.random.Generator(np.random.Philox(key=key)))
-        if self.spec.keep_ratio and self.spec.fitted_width(image) > self.spec.widths[-1]:
-            with self._lock:
-                self.squeezed += 1
-        return resize(image, self.spec)
-
-    def _note(self, number: int, reason: str) -> None:
-        """Counts an unreadable image and names it, once."""
-        with self._lock:
-            if number in self._unreadable:
-                return
-            self._unreadable[number] = reason
-            self.corrupted.append(self.source.reference(number))
-            count = len(self.corrupted)
-        if count <= _NAMED_WARNINGS:
-            print(f"warning: skipped {reason}", file=sys.stderr)
-        if count == _NAMED_WARNINGS:
-            print("warning: further unreadable images are counted, not named", file=sys.stderr)
-
-    def _nothing_readable(self) -> DataError:
-        return DataError(f"{self.source.name}: too few images can be read, {len(self._unreadable)} cannot; the first: "
-                         f"{next(iter(self._unreadable.values()))}")
 
 
 class _Columns:

@@ -169,7 +169,7 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
         is_training: shuffled full batches of the words that can be learned, or every word that counts by
             ``eval_protocol`` once in the order of the file ('synth': from annotation_test.txt).
         config: any object with ``label_dict``, ``max_text_length``, ``image_width``, ``image_height``, ``seed``,
-            ``num_parallel_workers``, ``keep_ratio``, ``bucket_widths``, ``train_mix``, ``augment``,
+            ``num_parallel_workers``, ``loader``, ``keep_ratio``, ``bucket_widths``, ``train_mix``, ``augment``,
             ``augment_strengths``, ``eval_protocol`` and ``show_progress``; what it lacks has the value of
             default_config.yaml.
         augment: distorts training images, see :class:`WordBatches`; None takes what ``config.augment`` says.
@@ -214,7 +214,7 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
     batches = WordBatches(source, kept, labels, spec, batch_size, label_width=width, num_shards=num_shards,
                           shard_id=shard_id, is_training=is_training, seed=getattr(config, "seed", 1),
                           workers=getattr(config, "num_parallel_workers", 0), augment=augment, report=report,
-                          mix=mix)
+                          mix=mix, loader=getattr(config, "loader", "threads"))
     if is_training:
         report.remainder = len(kept) - batches.num_samples * num_shards
     return batches

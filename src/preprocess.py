@@ -209,6 +209,11 @@ def to_batch(images: Sequence[np.ndarray], spec: InputSpec, least_width: int = 1
         (N, 3, height, width) float32, C-contiguous; where the ratio is kept, the width is that of ``spec.widths`` which
         the widest image needs.
     """
+    return normalise(to_planes(images, spec, least_width), spec)
+
+
+def to_planes(images: Sequence[np.ndarray], spec: InputSpec, least_width: int = 1) -> np.ndarray:
+    """As :func:`to_batch`, but still in grey levels; (N, 3, height, width) uint8."""
     resized = [resize(image, spec) for image in images]
     width = spec.width
     if spec.keep_ratio:
@@ -219,6 +224,11 @@ def to_batch(images: Sequence[np.ndarray], spec: InputSpec, least_width: int = 1
             image = cv2.copyMakeBorder(image, 0, 0, 0, width - image.shape[1], cv2.BORDER_REPLICATE)
         # Splitting bytes and converting the batch once costs half of blobFromImages and a tenth of a float transpose.
         cv2.split(image, list(planes_of_image))
+    return planes
+
+
+def normalise(planes: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """Grey levels (N, 3, height, width) uint8 to the network input, float32."""
     batch = planes.astype(np.float32)
     batch -= np.float32(spec.mean)
     batch *= np.float32(1 / spec.scale)

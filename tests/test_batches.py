@@ -138,8 +138,8 @@ def test_corrupted_images_with_nothing_left_over(damaged):
 
 def test_two_threads_may_meet_the_same_corrupted_image(damaged, capfd):
     dataset = evaluate(damaged)
-    dataset._note(5, "reason")
-    dataset._note(5, "reason")
+    dataset.samples.note(5, "reason")
+    dataset.samples.note(5, "reason")
     assert dataset.corrupted == ["2/5.jpg"] and capfd.readouterr().err == "warning: skipped reason\n"
 
 
