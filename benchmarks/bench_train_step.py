@@ -11,17 +11,19 @@ time, and sleep in between. Every step is whole: forward, CTC loss (sum), backwa
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.machine import machine_line  # noqa: E402
+
 CONTENDERS = ("stock-cap", "onednn-float32", "onednn-bfloat16", "torch-float32", "torch-bfloat16")
 NAMES = {"stock-cap": "MindSpore, stock operators under ONEDNN_MAX_CPU_ISA=AVX2",
          "onednn-float32": "MindSpore, accelerator, float32",
@@ -43,7 +45,6 @@ def make_batch(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def mindspore_step(size: int, dtype: str | None):
     """A function that runs one step and returns the loss; dtype None leaves the stock operators."""
-    sys.path.insert(0, str(ROOT))
     if dtype is None:
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
     import mindspore as ms
@@ -74,7 +75,6 @@ def mindspore_step(size: int, dtype: str | None):
 
 def torch_step(size: int, bf16: bool):
     """A function that runs one step of the PyTorch twin and returns the loss."""
-    sys.path.insert(0, str(ROOT))
     import torch
 
     from tools.torch_twin import CRNN
@@ -159,15 +159,6 @@ def measure(names: list[str], size: int, repeats: int) -> list[Contender]:
     return contenders
 
 
-def versions() -> str:
-    """Versions and machine in one line."""
-    packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("mindspore", "torch", "numpy"))
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return (f"{model}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}; {packages}, "
-            f"Python {platform.python_version()}")
-
-
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -179,7 +170,7 @@ def main() -> None:
     if args.worker:
         worker(args.worker, args.batch[0])
         return
-    print(f"{versions()}; medians of {args.repeats} interleaved steps\n")
+    print(f"{machine_line(('mindspore', 'torch', 'numpy'))}; medians of {args.repeats} interleaved steps\n")
     print("| batch | training step of V2 | images/s | CPU ms per image | to PyTorch float32 (time) | (CPU time) |")
     print("|---|---|---|---|---|---|")
     for size in args.batch:

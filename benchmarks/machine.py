@@ -1,4 +1,4 @@
-"""What every benchmark prints about the machine it ran on, and a table of medians."""
+"""What every benchmark prints about the machine it ran on."""
 import os
 import platform
 from importlib import metadata

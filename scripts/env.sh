@@ -152,6 +152,62 @@ platform_of() {
   esac
 }
 
+# read_arguments FEWEST MOST WORD...: sorts a script's words into the arrays `positional` and `options` (the values of
+# --key=value that are paths made absolute); --help, and another number of positional ones, show the script's usage.
+read_arguments() {
+  local fewest=$1 most=$2 word
+  shift 2
+  positional=() options=()
+  for word in "$@"; do
+    case $word in
+      -h | --help)
+        usage
+        exit 0
+        ;;
+      --*=*) options+=("$(absolute_option "$word")") ;;
+      -*) die "cannot read the option $word; write --key=value, and see --help" ;;
+      *) positional+=("$word") ;;
+    esac
+  done
+  if [ "${#positional[@]}" -lt "$fewest" ] || [ "${#positional[@]}" -gt "$most" ]; then
+    usage >&2
+    exit 2
+  fi
+}
+
+# require_path NAME PATH: ends the script where nothing is there.
+require_path() {
+  [ -e "$2" ] || die "$1 $2 does not exist"
+}
+
+# require_file NAME PATH: ends the script where no file is there.
+require_file() {
+  [ -f "$2" ] || die "$1 $2 is not a file"
+}
+
+# take_device WORD: takes a word as `device_id` or `platform`, each once; fails when it is neither.
+take_device() {
+  if [[ $1 =~ ^[0-9]+$ ]]; then
+    [ -z "$device_id" ] || die "two numbers are given for DEVICE_ID, $device_id and $1; give one"
+    device_id=$1
+  elif platform_of "$1" >/dev/null; then
+    [ -z "$platform" ] || die "two platforms are given, $platform and $1; give one"
+    platform=$(platform_of "$1")
+  else
+    return 1
+  fi
+}
+
+# alone_on_device: sets the array `command` and the environment up for one process on the device `device_id`, if given.
+alone_on_device() {
+  if [ -n "$device_id" ]; then
+    export DEVICE_ID=$device_id
+    command+=("--device_id=$device_id")
+  fi
+  unset RANK_TABLE_FILE # left over in a shell, it makes MindSpore expect the other devices
+  export RANK_ID=0 RANK_SIZE=1
+}
+
 # run_logged FOLDER COMMAND...: runs a program in FOLDER, its output to the terminal and to FOLDER/log.txt, and returns
 # its exit code. Ctrl-C, SIGTERM and a closing terminal are handed on, so that the program can end cleanly.
 run_logged() {

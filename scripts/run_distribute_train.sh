@@ -34,26 +34,8 @@ END
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-positional=()
-options=()
-for word in "$@"; do
-  case $word in
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    --*=*) options+=("$(absolute_option "$word")") ;;
-    -*) die "cannot read the option $word; write --key=value, and see --help" ;;
-    *) positional+=("$word") ;;
-  esac
-done
-if [ "${#positional[@]}" -lt 3 ] || [ "${#positional[@]}" -gt 5 ]; then
-  usage >&2
-  exit 2
-fi
-if [ ! -e "${positional[1]}" ]; then
-  die "DATASET_PATH ${positional[1]} does not exist"
-fi
+read_arguments 3 5 "$@"
+require_path DATASET_PATH "${positional[1]}"
 platform=$(platform_of "${positional[2]}") || die "PLATFORM ${positional[2]} is not known; choose Ascend, GPU or CPU"
 table='' resume=''
 for word in "${positional[@]:3}"; do

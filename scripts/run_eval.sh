@@ -24,40 +24,12 @@ END
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-positional=()
-options=()
-for word in "$@"; do
-  case $word in
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    --*=*) options+=("$(absolute_option "$word")") ;;
-    -*) die "cannot read the option $word; write --key=value, and see --help" ;;
-    *) positional+=("$word") ;;
-  esac
-done
-if [ "${#positional[@]}" -lt 3 ] || [ "${#positional[@]}" -gt 5 ]; then
-  usage >&2
-  exit 2
-fi
-if [ ! -e "${positional[1]}" ]; then
-  die "DATASET_PATH ${positional[1]} does not exist"
-fi
-if [ ! -f "${positional[2]}" ]; then
-  die "CHECKPOINT_PATH ${positional[2]} is not a file"
-fi
+read_arguments 3 5 "$@"
+require_path DATASET_PATH "${positional[1]}"
+require_file CHECKPOINT_PATH "${positional[2]}"
 device_id='' platform=''
 for word in "${positional[@]:3}"; do
-  if [[ $word =~ ^[0-9]+$ ]]; then
-    [ -z "$device_id" ] || die "two numbers are given for DEVICE_ID, $device_id and $word; give one"
-    device_id=$word
-  elif platform_of "$word" >/dev/null; then
-    [ -z "$platform" ] || die "two platforms are given, $platform and $word; give one"
-    platform=$(platform_of "$word")
-  else
-    die "$word is neither a device number nor a platform (Ascend, GPU, CPU); see --help"
-  fi
+  take_device "$word" || die "$word is neither a device number nor a platform (Ascend, GPU, CPU); see --help"
 done
 python=$(project_python)
 command=(
@@ -65,10 +37,5 @@ command=(
   "--eval_dataset=${positional[0]}" "--eval_dataset_path=$(absolute "${positional[1]}")"
   "--checkpoint_path=$(absolute "${positional[2]}")"
 )
-if [ -n "$device_id" ]; then
-  export DEVICE_ID=$device_id
-  command+=("--device_id=$device_id")
-fi
-unset RANK_TABLE_FILE # left over in a shell, it makes MindSpore expect the other devices
-export RANK_ID=0 RANK_SIZE=1
+alone_on_device
 run_logged "$ROOT/eval" "${command[@]}" ${options[@]+"${options[@]}"}

@@ -19,29 +19,9 @@ END
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-positional=()
-options=()
-for word in "$@"; do
-  case $word in
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    --*=*) options+=("$(absolute_option "$word")") ;;
-    -*) die "cannot read the option $word; write --key=value, and see --help" ;;
-    *) positional+=("$word") ;;
-  esac
-done
-if [ "${#positional[@]}" != 3 ]; then
-  usage >&2
-  exit 2
-fi
-if [ ! -e "${positional[1]}" ]; then
-  die "DATASET_PATH ${positional[1]} does not exist"
-fi
-if [ ! -f "${positional[2]}" ]; then
-  die "CHECKPOINT_PATH ${positional[2]} is not a file"
-fi
+read_arguments 3 3 "$@"
+require_path DATASET_PATH "${positional[1]}"
+require_file CHECKPOINT_PATH "${positional[2]}"
 python=$(project_python)
 run_logged "$ROOT/eval" "$python" "$ROOT/eval.py" --device_target=CPU \
   "--eval_dataset=${positional[0]}" "--eval_dataset_path=$(absolute "${positional[1]}")" \

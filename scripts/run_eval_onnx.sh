@@ -20,29 +20,9 @@ END
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-positional=()
-options=()
-for word in "$@"; do
-  case $word in
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    --*=*) options+=("$(absolute_option "$word")") ;;
-    -*) die "cannot read the option $word; write --key=value, and see --help" ;;
-    *) positional+=("$word") ;;
-  esac
-done
-if [ "${#positional[@]}" -lt 3 ] || [ "${#positional[@]}" -gt 4 ]; then
-  usage >&2
-  exit 2
-fi
-if [ ! -e "${positional[1]}" ]; then
-  die "DATASET_PATH ${positional[1]} does not exist"
-fi
-if [ ! -f "${positional[2]}" ]; then
-  die "ONNX_MODEL ${positional[2]} is not a file"
-fi
+read_arguments 3 4 "$@"
+require_path DATASET_PATH "${positional[1]}"
+require_file ONNX_MODEL "${positional[2]}"
 python=$(project_python)
 run_logged "$ROOT/eval_onnx" "$python" "$ROOT/eval_onnx.py" "--device_target=${positional[3]:-auto}" \
   "--eval_dataset=${positional[0]}" "--eval_dataset_path=$(absolute "${positional[1]}")" \

@@ -32,32 +32,16 @@ END
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-positional=()
-options=()
-for word in "$@"; do
-  case $word in
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    --*=*) options+=("$(absolute_option "$word")") ;;
-    -*) die "cannot read the option $word; write --key=value, and see --help" ;;
-    *) positional+=("$word") ;;
-  esac
-done
-if [ "${#positional[@]}" -lt 4 ] || [ "${#positional[@]}" -gt 5 ]; then
-  usage >&2
-  exit 2
-fi
+read_arguments 4 5 "$@"
 mindir=$(absolute "${positional[0]}")
 data=$(absolute "${positional[1]}")
 annotation=$(absolute "${positional[2]}")
 dataset=${positional[3]}
 device_id=${positional[4]:-0}
 device_type=${DEVICE_TYPE:-Ascend310}
-[ -f "$mindir" ] || die "MINDIR_PATH $mindir is not a file"
+require_file MINDIR_PATH "$mindir"
 [ -d "$data" ] || die "DATA_PATH $data is not a folder"
-[ -f "$annotation" ] || die "ANN_FILE_PATH $annotation is not a file"
+require_file ANN_FILE_PATH "$annotation"
 case $device_id in
   '' | *[!0-9]*) die "DEVICE_ID $device_id is not a whole number" ;;
 esac

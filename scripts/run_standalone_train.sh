@@ -25,34 +25,12 @@ END
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-positional=()
-options=()
-for word in "$@"; do
-  case $word in
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    --*=*) options+=("$(absolute_option "$word")") ;;
-    -*) die "cannot read the option $word; write --key=value, and see --help" ;;
-    *) positional+=("$word") ;;
-  esac
-done
-if [ "${#positional[@]}" -lt 2 ] || [ "${#positional[@]}" -gt 5 ]; then
-  usage >&2
-  exit 2
-fi
-if [ ! -e "${positional[1]}" ]; then
-  die "DATASET_PATH ${positional[1]} does not exist"
-fi
+read_arguments 2 5 "$@"
+require_path DATASET_PATH "${positional[1]}"
 device_id='' platform='' resume=''
 for word in "${positional[@]:2}"; do
-  if [[ $word =~ ^[0-9]+$ ]]; then
-    [ -z "$device_id" ] || die "two numbers are given for DEVICE_ID, $device_id and $word; give one"
-    device_id=$word
-  elif platform_of "$word" >/dev/null; then
-    [ -z "$platform" ] || die "two platforms are given, $platform and $word; give one"
-    platform=$(platform_of "$word")
+  if take_device "$word"; then
+    continue
   elif [ -f "$word" ]; then
     [ -z "$resume" ] || die "two files are given for RESUME_CKPT, $resume and $word; give one"
     resume=$word
@@ -65,13 +43,8 @@ command=(
   "$python" "$ROOT/train.py" "--device_target=${platform:-auto}"
   "--train_dataset=${positional[0]}" "--train_dataset_path=$(absolute "${positional[1]}")"
 )
-if [ -n "$device_id" ]; then
-  export DEVICE_ID=$device_id
-  command+=("--device_id=$device_id")
-fi
+alone_on_device
 if [ -n "$resume" ]; then
   command+=("--resume_ckpt=$(absolute "$resume")")
 fi
-unset RANK_TABLE_FILE # left over in a shell, it makes MindSpore expect the other devices
-export RANK_ID=0 RANK_SIZE=1
 run_logged "$ROOT/train" "${command[@]}" ${options[@]+"${options[@]}"}

@@ -19,35 +19,15 @@ END
 # shellcheck source=scripts/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-positional=()
-options=()
-for word in "$@"; do
-  case $word in
-    -h | --help)
-      usage
-      exit 0
-      ;;
-    --*=*) options+=("$(absolute_option "$word")") ;;
-    -*) die "cannot read the option $word; write --key=value, and see --help" ;;
-    *) positional+=("$word") ;;
-  esac
-done
-if [ "${#positional[@]}" -lt 2 ] || [ "${#positional[@]}" -gt 3 ]; then
-  usage >&2
-  exit 2
-fi
-if [ ! -e "${positional[1]}" ]; then
-  die "DATASET_PATH ${positional[1]} does not exist"
-fi
+read_arguments 2 3 "$@"
+require_path DATASET_PATH "${positional[1]}"
 python=$(project_python)
 command=(
   "$python" "$ROOT/train.py" --device_target=CPU
   "--train_dataset=${positional[0]}" "--train_dataset_path=$(absolute "${positional[1]}")"
 )
 if [ "${#positional[@]}" = 3 ]; then
-  if [ ! -f "${positional[2]}" ]; then
-    die "RESUME_CKPT ${positional[2]} is not a file"
-  fi
+  require_file RESUME_CKPT "${positional[2]}"
   command+=("--resume_ckpt=$(absolute "${positional[2]}")")
 fi
 run_logged "$ROOT/train_cpu" "${command[@]}" ${options[@]+"${options[@]}"}

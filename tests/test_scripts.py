@@ -77,8 +77,6 @@ class Sandbox:
             ["bash", str(self.root / "scripts" / script), *map(str, words)],
             cwd=self.caller, env={**self.environment, **environment}, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, start_new_session=True,
-            # nohup before the tests would have the script ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )  # fmt: skip
 
     def run(self, script, *words, **environment):

@@ -51,6 +51,12 @@ def children():
     return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
+def kill(pid, number):
+    """Ends a child by a signal and waits until it is a zombie; until then its siblings might do all the work."""
+    os.kill(pid, number)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 def shift(image, rng):
     return np.roll(image, int(rng.integers(0, 30)), 1)
 
@@ -189,7 +195,7 @@ def test_a_process_that_dies_is_one_sentence(good, number):
     dataset = evaluate(good, 1, **PROCESSES)
     iterator = dataset.epoch()
     next(iterator)
-    os.kill(children()[0], number)
+    kill(children()[0], number)
     with pytest.raises(DataError, match=f"^iiit5k: a process that prepares batches has died .{number.name}., perhaps "
                                         "for want of memory: lower num_parallel_workers or take --loader=threads$"):
         list(iterator)

@@ -5,10 +5,8 @@ word accuracy unchanged within 0.2 points. LSTMs left in float32 cost a fifth of
 as well gained nothing, nor did other schemes of calibration. Weights use 7 bits: with 8 the sums of two products
 overflow on CPUs without VNNI instructions, and the accuracy is the same.
 """
-import logging
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from onnxruntime import quantization
 
 from src.deploy.metadata import ModelInfo
 from src.deploy.onnx_graph import INPUT, set_info
+from src.quiet import no_warnings
 
 
 class _Reader(quantization.CalibrationDataReader):
@@ -43,7 +42,8 @@ def quantise(model: onnx.ModelProto, info: ModelInfo, batches: Iterable[np.ndarr
     Returns:
         The quantised model, with its facts.
     """
-    with tempfile.TemporaryDirectory(prefix="crnn-int8-") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="crnn-int8-") as folder, no_warnings():
+        # Muted: the advice to run optimisations first; batch norm is folded in already.
         plain, static, both = (Path(folder, f"{name}.onnx") for name in ("plain", "static", "both"))
         onnx.save(model, plain)  # a model in memory would be changed
         quantization.quantize_static(
@@ -56,14 +56,3 @@ def quantise(model: onnx.ModelProto, info: ModelInfo, batches: Iterable[np.ndarr
         result = onnx.load(both)
     set_info(result, replace(info, weights="int8"))
     return result
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Mutes the quantiser's advice to run optimisations first: batch norm is folded in already."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(level)

@@ -1,13 +1,11 @@
 """The device to compute on, and the one setting without which MindSpore's CPU convolutions crawl."""
-import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 
 from src.model_utils.local_adapter import get_device_id, get_device_num, get_job_id, get_rank_id
+from src.quiet import no_warnings
 
 __all__ = ["apply_cpu_cap", "get_device_id", "get_device_num", "get_job_id", "get_rank_id", "resolve_device_target"]
 
@@ -27,7 +25,7 @@ def _is_usable(target: str) -> bool:
     """Whether MindSpore has the back end of a device and sees at least one."""
     import mindspore
 
-    with _no_warnings():  # a back end that is not there is no news to somebody who wants any
+    with no_warnings():  # a back end that is not there is no news to somebody who wants any
         try:
             if hasattr(mindspore, "device_context"):
                 device = getattr(mindspore.device_context, target.lower())
@@ -35,17 +33,6 @@ def _is_usable(target: str) -> bool:
             return bool(mindspore.hal.is_available(target)) and mindspore.hal.device_count(target) > 0
         except (AttributeError, ImportError, RuntimeError, ValueError):
             return False
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Mutes log lines up to warnings."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(level)
 
 
 def apply_cpu_cap() -> str:
