@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from src.errors import DataError
 
@@ -90,8 +90,9 @@ def glyph_mask(font: ImageFont.FreeTypeFont, character: str) -> tuple[np.ndarray
         relative to the pen on the baseline, y downwards.
     """
     core, offset = font.getmask2(character, "L", anchor="ls")
-    width, height = core.size
-    mask = np.frombuffer(bytes(core), np.uint8).reshape(height, width)
+    image = Image.new("L", core.size)
+    image.im.paste(core, (0, 0, *core.size))  # bytes(core) goes through Python numbers, four times slower
+    mask = np.asarray(image)
     x, y, width, height = cv2.boundingRect(mask) if mask.size else (0, 0, 0, 0)
     if not width:
         return np.zeros((0, 0), np.uint8), 0, 0
