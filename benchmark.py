@@ -92,7 +92,7 @@ def load_network(config: Config) -> tuple:
         from src.model_utils.context import set_up_context
         facts["computed by"] = set_up_context(config, own_operators=True)
         from src.recogniser import load_recogniser
-        forward, charset = load_recogniser(config, config.batch_size)
+        forward, charset = load_recogniser(config, config.batch_size, pretrained=True)
     facts["network"] = os.path.basename(config.onnx_file or config.checkpoint_path)
     facts["file"] = config.onnx_file or config.checkpoint_path
     facts["network version"] = f"{config.model_version}, {charset.class_num} classes, width {config.image_width}"

@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     from src.preprocess import InputSpec, read_image, to_batch
     from src.recogniser import load_recogniser
 
-    forward, charset = load_recogniser(config, min(config.batch_size, len(paths)), one_by_one=True)
+    forward, charset = load_recogniser(config, min(config.batch_size, len(paths)), one_by_one=True, pretrained=True)
     decoder, spec = create_decoder("greedy", charset, temperature=config.temperature), InputSpec.from_config(config)
     # Images that keep their ratio have widths of their own: one at a time, each is padded as in evaluation.
     batch_size = 1 if spec.keep_ratio else min(config.batch_size, len(paths))

@@ -1,4 +1,5 @@
 """A trained network ready to read: built from a checkpoint, which says its version, charset and width."""
+import sys
 from typing import TYPE_CHECKING
 
 from src.charset import Charset
@@ -11,16 +12,19 @@ if TYPE_CHECKING:  # MindSpore is loaded on first use
     from src.model_utils.checkpoint import Checkpoint
 
 QUICKSTART_CHECKPOINT = ROOT / "output" / "quickstart" / "ckpt" / "best_acc.ckpt"
+PRETRAINED_CHECKPOINT = ROOT / "pretrained" / "crnn_v2.ckpt"
 
 
-def open_checkpoint(config: Config, option: str = "checkpoint_path") -> "Checkpoint":
+def open_checkpoint(config: Config, option: str = "checkpoint_path", pretrained: bool = False) -> "Checkpoint":
     """Reads the checkpoint of ``config.checkpoint_path``; the configuration takes over what it was trained with.
 
-    Without a path the checkpoint of ``python train.py`` without arguments is taken.
+    Without a path the checkpoint of ``python train.py`` without arguments is taken, or the one that comes with the
+    program where there is none.
 
     Args:
         config: the options.
         option: the one the user gives the path with, for the message.
+        pretrained: the one that comes with the program goes first.
 
     Raises:
         CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
@@ -29,12 +33,17 @@ def open_checkpoint(config: Config, option: str = "checkpoint_path") -> "Checkpo
     from src.model_utils.checkpoint import adopt, read_checkpoint
 
     if not config.checkpoint_path:
-        if not QUICKSTART_CHECKPOINT.is_file():
+        default = (QUICKSTART_CHECKPOINT, PRETRAINED_CHECKPOINT)
+        found = [path for path in (reversed(default) if pretrained else default) if path.is_file()]
+        if not found:
             raise CheckpointError("no checkpoint given and none trained yet: run `python train.py` first, or add "
                                   f"--{option}=FILE")
-        config.checkpoint_path = str(QUICKSTART_CHECKPOINT)
+        config.checkpoint_path = str(found[0])
+        print(f"no {option} given: using {found[0]}", file=sys.stderr, flush=True)
     checkpoint = read_checkpoint(config.checkpoint_path)
     adopt(config, checkpoint)
+    if "temperature" in checkpoint.info and config.origin("temperature") == "default":
+        config.temperature = float(checkpoint.info["temperature"])
     return checkpoint
 
 
@@ -57,20 +66,23 @@ def load_network(config: Config, checkpoint: "Checkpoint", full_precision: bool)
     return network.set_train(False)
 
 
-def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False) -> tuple[Forward, Charset]:
+def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False,
+                    pretrained: bool = False) -> tuple[Forward, Charset]:
     """Builds the network of ``config.checkpoint_path`` and loads its weights, see :func:`open_checkpoint`.
 
     Args:
         config: the options.
         batch_size: images of a full batch.
         one_by_one: the program reads images one at a time when they keep their ratio.
+        pretrained: without a path, the checkpoint that comes with the program goes first.
 
     Raises:
         CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
     """
     from src.model_utils.context import speed_up
 
-    network = load_network(config, open_checkpoint(config), full_precision=config.device_target != "Ascend")
+    checkpoint = open_checkpoint(config, pretrained=pretrained)
+    network = load_network(config, checkpoint, full_precision=config.device_target != "Ascend")
     speed_up(network, config)
     # Images that keep their ratio have widths of their own and are read one at a time.
     forward = network_forward(network, 1 if one_by_one and config.keep_ratio else batch_size)

@@ -179,6 +179,15 @@ def test_takes_over_what_the_file_tells(tmp_path):
     assert "V1" in network.describe() and "width 160" in network.describe()
 
 
+def test_takes_over_the_temperature_unless_the_user_gives_one(tmp_path):
+    info = ModelInfo.of(Charset(CHARACTERS), "V2", InputSpec(), temperature=1.5)
+    file = write_onnx(tmp_path / "x.onnx", build_onnx(network_weights(hidden=32), info, EPSILON))
+    for words, expected in (([], 1.5), (["--temperature=2"], 2.0)):
+        config = load_config([f"--onnx_file={file}", *words])
+        load_onnx_recogniser(config)
+        assert config.temperature == expected
+
+
 def test_takes_over_how_images_keep_their_ratio(tmp_path, word_set, capsys):
     spec = InputSpec(widths=(40, 100, 180))
     info = ModelInfo.of(Charset(CHARACTERS), "V2", spec)

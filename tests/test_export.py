@@ -249,6 +249,7 @@ def test_target_that_cannot_be_written(checkpoints, tmp_path, file_format):
 
 def test_checkpoints_that_cannot_be_used(checkpoints, tmp_path, monkeypatch):
     monkeypatch.setattr(recogniser, "QUICKSTART_CHECKPOINT", tmp_path / "none.ckpt")
+    monkeypatch.setattr(recogniser, "PRETRAINED_CHECKPOINT", tmp_path / "none.ckpt")
     for words, part in (([], "add --ckpt_file=FILE"), ([f"--ckpt_file={tmp_path}"], "is a folder"),
                         ([f"--ckpt_file={checkpoints['V2']}", "--model_version=V1"], "trained with model_version 'V2'"),
                         ([f"--ckpt_file={checkpoints['V2']}", "--label_dict=abc"], "has 37 classes")):

@@ -58,7 +58,8 @@ class Sandbox:
         self.root.mkdir()
         self.caller.mkdir()
         shutil.copytree(repo / "scripts", self.root / "scripts")
-        for name in ("default_config.yaml", "configs/quickstart.yaml", "src/embedded.py", "requirements.txt"):
+        for name in ("default_config.yaml", "configs/quickstart.yaml", "src/embedded.py", "requirements.txt",
+                     "pretrained/crnn_v2.ckpt"):
             (self.root / name).parent.mkdir(exist_ok=True)
             (self.root / name).write_text("")
         self.python = folder / "stand-in"
@@ -251,44 +252,61 @@ def programs(calls: list[list[str]]) -> list[str]:
     return [Path(call[1]).name for call in calls]
 
 
+QUICKSTART = ["generate_synth.py", "predict.py", "train.py", "eval.py", "predict.py"]
+
+
 def test_quickstart(sandbox):
     code, out, err = sandbox.run("quickstart.sh")
     assert code == 0, err
     calls = sandbox.calls()
-    assert programs(calls) == ["train.py", "eval.py", "predict.py"]
+    assert programs(calls) == QUICKSTART
     assert all(call[0] == str(sandbox.root) for call in calls)
-    assert calls[0][1:] == ["train.py"] and calls[1][1:] == ["eval.py"]
-    assert calls[2][1:4] == [
+    assert calls[0][1:4] == ["generate_synth.py", "--output_dir=data/samples", "--train=0"]
+    assert calls[1][1:] == ["predict.py", "--picture=output/quickstart/pretrained.png", "data/samples"]
+    assert calls[2][1:] == ["train.py"] and calls[3][1:] == ["eval.py"]
+    assert calls[4][1:4] == [
         "predict.py", "--checkpoint_path=output/quickstart/ckpt/best_acc.ckpt",
         "--picture=output/quickstart/readings.png",
     ]  # fmt: skip
-    assert calls[2][4:6] == ["data/embedded/./1/2/0_word_0.jpg", "data/embedded/./1/2/1_word_1.jpg"]
-    assert len(calls[2]) == 4 + 12
-    picture = sandbox.root / "output" / "quickstart" / "readings.png"
+    assert calls[4][4:6] == ["data/embedded/./1/2/0_word_0.jpg", "data/embedded/./1/2/1_word_1.jpg"]
+    assert len(calls[4]) == 4 + 12
+    first, picture = (sandbox.root / "output" / "quickstart" / name for name in ("pretrained.png", "readings.png"))
+    assert f"Picture of the readings: {first}\n" in err and first.exists()
     assert err.splitlines()[-1] == f"Picture of the readings: {picture}" and picture.exists()
     # Once more: everything is done, and what it said is said again.
     code, again, err = sandbox.run("quickstart.sh")
-    assert code == 0 and len(sandbox.calls()) == 3
-    assert again == "printed\nprinted\n" and out == "printed\n" + again
+    assert code == 0 and len(sandbox.calls()) == 5
+    assert again == 3 * "printed\n" and out == "printed\n" + again
     assert "done before" in err
-    # The picture went missing; then another recipe; then on demand.
+    # A picture went missing; other weights, another recipe; then on demand.
     picture.unlink()
     sandbox.run("quickstart.sh")
-    assert programs(sandbox.calls()[3:]) == ["predict.py"] and picture.exists()
+    assert programs(sandbox.calls()[5:]) == ["predict.py"] and picture.exists()
+    first.unlink()
+    sandbox.run("quickstart.sh")
+    assert programs(sandbox.calls()[6:]) == QUICKSTART[:2] and first.exists()
+    (sandbox.root / "pretrained" / "crnn_v2.ckpt").write_text("others")
+    sandbox.run("quickstart.sh")
+    assert programs(sandbox.calls()[8:]) == QUICKSTART[:2]
     (sandbox.root / "configs" / "quickstart.yaml").write_text("seed: 2")
     sandbox.run("quickstart.sh")
-    assert programs(sandbox.calls()[4:]) == ["train.py", "eval.py", "predict.py"]
+    assert programs(sandbox.calls()[10:]) == QUICKSTART[2:]
     sandbox.run("quickstart.sh", "--again")
-    assert programs(sandbox.calls()[7:]) == ["train.py", "eval.py", "predict.py"]
+    assert programs(sandbox.calls()[13:]) == QUICKSTART
 
 
-@pytest.mark.parametrize(("program", "ran"), [("train", 1), ("eval", 2), ("predict", 3)])
-def test_quickstart_stops_at_a_failing_step_and_takes_it_up_again(sandbox, program, ran):
+@pytest.mark.parametrize(("program", "ran", "kept"), [("generate_synth", 1, 0), ("train", 3, 2), ("eval", 4, 3)])
+def test_quickstart_stops_at_a_failing_step_and_takes_it_up_again(sandbox, program, ran, kept):
     assert sandbox.run("quickstart.sh", **{f"STAND_IN_EXIT_{program}": "9"})[0] == 9
     assert len(sandbox.calls()) == ran
     code, _, _ = sandbox.run("quickstart.sh")
     assert code == 0
-    assert programs(sandbox.calls()[ran:]) == ["train.py", "eval.py", "predict.py"][ran - 1 :]
+    assert programs(sandbox.calls()[ran:]) == QUICKSTART[kept:]
+
+
+def test_quickstart_stops_when_nothing_can_be_read(sandbox):
+    assert sandbox.run("quickstart.sh", STAND_IN_EXIT_predict="9")[0] == 9
+    assert programs(sandbox.calls()) == QUICKSTART[:2]
 
 
 def test_quickstart_notices_a_training_without_checkpoint(sandbox):

@@ -15,7 +15,7 @@ _DESCRIPTION = """Averages the weights of checkpoints: each weight, and the mean
 mean of theirs. Useful for the last few of one run with a constant learning rate, or for runs that began from the same
 weights. The result holds no training state: it can be evaluated, exported and fine-tuned."""
 # Facts that must not differ, and are those of the average.
-_FACTS = ("label_dict", "model_version", "image_width", "keep_ratio", "bucket_widths")
+FACTS = ("label_dict", "model_version", "image_width", "keep_ratio", "bucket_widths")
 
 
 def average_weights(checkpoints: Sequence) -> dict[str, np.ndarray]:
@@ -26,7 +26,7 @@ def average_weights(checkpoints: Sequence) -> dict[str, np.ndarray]:
     """
     first, total = checkpoints[0], {}
     for checkpoint in checkpoints:
-        for name in _FACTS:
+        for name in FACTS:
             if name in first.info and name in checkpoint.info and first.info[name] != checkpoint.info[name]:
                 raise CheckpointError(f"{checkpoint.path} was trained with {name} {checkpoint.info[name]!r}, but "
                                       f"{first.path} with {first.info[name]!r}: they cannot be averaged")
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
     checkpoints = [read_checkpoint(path) for path in args.checkpoints]
     version = checkpoints[0].model_version  # an error where this is no CRNN
-    info = {name: item.info[name] for item in checkpoints for name in _FACTS if name in item.info}
+    info = {name: item.info[name] for item in checkpoints for name in FACTS if name in item.info}
     info.update(model_version=version, averaged=len(checkpoints))
     write_weights(args.output, average_weights(checkpoints), info)
     print(f"{args.output}: the average of {len(checkpoints)} checkpoints")

@@ -94,7 +94,7 @@ class Exporter:
         spec = InputSpec.from_config(self.config)
         if width:  # all images get this one, by stretching or by padding
             spec = replace(spec, width=width, widths=(width,) if spec.keep_ratio else ())
-        return ModelInfo.of(self.charset, self.config.model_version, spec)
+        return ModelInfo.of(self.charset, self.config.model_version, spec, temperature=self.config.temperature)
 
     def _build(self, info: ModelInfo, sizes: Sizes) -> onnx.ModelProto:
         return build_onnx(self.checkpoint.weights, info, self.net.vgg.conv1.bn.eps, sizes.batch, sizes.width)

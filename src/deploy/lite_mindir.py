@@ -241,7 +241,7 @@ def export_for_lite(checkpoint_path: str | os.PathLike, out_path: str | os.PathL
         pairs = [(forward(images), written_one(images)) for images in probes(spec, Sizes(batch, spec.width))]
         verdict = require_close(measure(pairs), "float32", str(target))
         keep()
-    info = ModelInfo.of(charset, config.model_version, spec)
+    info = ModelInfo.of(charset, config.model_version, spec, temperature=config.temperature)
     write_sidecar(target, info, {"input_shape": [batch or -1, 3, spec.height, spec.width],
                                  "written_for": "MindSpore Lite"})
     print(f"{target}: {Sizes(batch, spec.width)}; {verdict}", flush=True)

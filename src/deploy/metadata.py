@@ -33,6 +33,7 @@ class ModelInfo:
         weights: "float32", "float16" (stored so, computed in float32) or "int8".
         project_version: of the program that wrote the file.
         bucket_widths: the widths of KEEP_RATIO in pixels, rising, with commas; empty for STRETCH.
+        temperature: divides the scores before the confidence is computed; see fit_temperature.py.
     """
 
     label_dict: str
@@ -48,13 +49,15 @@ class ModelInfo:
     weights: str = "float32"
     project_version: str = PROJECT_VERSION
     bucket_widths: str = ""
+    temperature: float = 1.0
 
     @classmethod
-    def of(cls, charset: Charset, model_version: str, spec: InputSpec, weights: str = "float32") -> "ModelInfo":
+    def of(cls, charset: Charset, model_version: str, spec: InputSpec, weights: str = "float32",
+           temperature: float = 1.0) -> "ModelInfo":
         """Describes a network of this project."""
         return cls(charset.characters, model_version, spec.width, spec.height, charset.class_num, charset.blank,
                    spec.mean, spec.scale, resize=KEEP_RATIO if spec.keep_ratio else STRETCH, weights=weights,
-                   bucket_widths=",".join(map(str, spec.widths)))
+                   bucket_widths=",".join(map(str, spec.widths)), temperature=temperature)
 
     @property
     def spec(self) -> InputSpec:
@@ -86,7 +89,7 @@ class ModelInfo:
         found = {}
         for entry in fields(cls):
             if entry.name not in values:
-                if entry.name == "bucket_widths":  # younger than the other facts
+                if entry.name in ("bucket_widths", "temperature"):  # younger than the other facts
                     continue
                 raise CheckpointError(f"{where} does not tell its {entry.name}; export it again with export.py")
             value = values[entry.name]

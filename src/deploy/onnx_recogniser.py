@@ -137,6 +137,8 @@ def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
                               "with")
     if network.info:
         info = network.info
+        if config.origin("temperature") == "default":
+            config.temperature = info.temperature
         resizing = {"image_width": network.width or info.image_width, "keep_ratio": info.spec.keep_ratio,
                     "bucket_widths": info.bucket_widths}
         if network.width:

@@ -1,0 +1,65 @@
+"""The picture of a training's loss."""
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from src.errors import DataError
+from tools.plot_training import main, read_log, to_svg
+
+LOG = """mindspore 2.10.0 on CPU
+Configuration (* differs from default_config.yaml)
+  * batch_size: 16  (command line; default 64)
+\rtraining:   1% 64/9000\repoch: 1 step: 10, loss is 20.5
+epoch: 1 step: 20, loss is 4.0
+epoch: 1, acc: 0.250000 (5 of 20), 1-NED: 0.5
+epoch: 2 step: 10, loss is 2.0
+"""
+
+
+def test_images_are_counted_over_epochs():
+    (stage,) = read_log(LOG.split("\n"), "a")
+    assert stage.losses == [(160, 20.5), (320, 4.0), (480, 2.0)] and stage.accuracies == [(320, 0.25)]
+    assert stage.images == 480
+
+
+def test_a_run_that_goes_on_is_one_stage_and_a_new_one_another():
+    again = ("resumed from x.ckpt: epoch 1, step 10, weights and training state\nConfiguration (*)\n"
+             "    batch_size: 16\nepoch: 2 step: 20, loss is 1.5\n")
+    (stage,) = read_log((LOG + again).split("\n"), "a")
+    assert stage.losses[-1] == (640, 1.5)
+    new = again.replace("epoch 1, step 10", "epoch 0, step 0").replace("16", "32").replace("epoch: 2", "epoch: 1")
+    first, second = read_log((LOG + new).split("\n"), "a")
+    assert (first.images, second.images, second.losses) == (480, 640, [(640, 1.5)]) and second.name == "a, run 2"
+
+
+def test_the_picture(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text(LOG)
+    (tmp_path / "b<&.txt").write_text(LOG.replace("20.5", "nan"))
+    target = tmp_path / "curve.svg"
+    assert main([f"{tmp_path}/a.txt:first part", f"{tmp_path}/b<&.txt", "-o", str(target), "--title", "A <b>"]) == 0
+    assert capsys.readouterr().out == f"{target}: 2 stages, 960 images\n"
+    tree = ElementTree.parse(target)
+    space = "{http://www.w3.org/2000/svg}"
+    lines = [line.get("points").split() for line in tree.iter(f"{space}polyline")]
+    assert [len(line) for line in lines] == [3, 2]  # what is no number has no place
+    points = [tuple(map(float, point.split(","))) for line in lines for point in line]
+    assert [x for x, _ in points] == sorted(x for x, _ in points) and len(list(tree.iter(f"{space}circle"))) == 2
+    width, height = (float(tree.getroot().get(name)) for name in ("width", "height"))
+    assert all(0 < x < width and 0 < y < height for x, y in points)
+    # The lower the loss, the lower its point; the scale tells it.
+    assert points[0][1] < points[1][1] < points[2][1]
+    ticks = {text.text: float(text.get("y")) - 4 for text in tree.iter(f"{space}text")
+             if re.fullmatch(r"[\d.]+", text.text or "") and text.get("text-anchor") == "end"}
+    assert ticks["2"] == pytest.approx(points[2][1], abs=0.2) and ticks["2"] > ticks["5"] > ticks["50"]
+
+
+def test_what_cannot_be_drawn(tmp_path):
+    with pytest.raises(DataError, match="holds no line such as"):
+        read_log(["nothing"], "x")
+    with pytest.raises(DataError, match="missing.txt cannot be read .No such file"):
+        main([str(tmp_path / "missing.txt"), "-o", str(tmp_path / "x.svg")])
+    with pytest.raises(DataError, match="nothing to draw"):
+        to_svg(read_log(["epoch: 1 step: 1, loss is nan"], "x"), "t")
+    assert not list(Path(tmp_path).iterdir())

@@ -1,0 +1,174 @@
+"""Draws the loss of training runs from their logs, and the accuracy of evaluations in between, as an SVG picture."""
+import argparse
+import math
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from src.errors import DataError, run_main
+
+_DESCRIPTION = """Draw the loss of training runs over the images seen, and the accuracy where a run evaluated itself.
+Give what train.py printed (the log.txt of a launcher); several logs are drawn one after the other, as stages of one
+training."""
+_LOSS = re.compile(r"epoch: (\d+) step: (\d+), loss is ([-+.\deE]+|nan|inf)")
+_ACCURACY = re.compile(r"epoch: \d+, acc: ([.\d]+)")
+_BATCH = re.compile(r"^\s*(?:\* )?batch_size: (\d+)", re.MULTILINE)
+_RESUMED = re.compile(r"^resumed from .*: epoch (\d+), step (\d+),")
+_COLOURS = ("#2563a8", "#b4441e", "#2c7d4f", "#7d4fa3", "#8a6d1a", "#4a5560")
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 380, 62, 56, 34, 48
+
+
+@dataclass
+class Stage:
+    """A run, or a part of it.
+
+    Attributes:
+        name: what to call it.
+        losses: images seen by this stage, and the mean loss printed there.
+        accuracies: images seen, and the share of words read right.
+        images: seen in all.
+    """
+
+    name: str
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    accuracies: list[tuple[float, float]] = field(default_factory=list)
+    images: float = 0.0
+
+
+def read_log(lines: Iterable[str], name: str) -> list[Stage]:
+    """The stages in a log: every start of train.py that does not go on where the one before it ended begins one.
+
+    Args:
+        lines: of the log; progress bars may be among them.
+        name: of the log, for the stages and messages.
+
+    Raises:
+        DataError: no line of it tells a loss.
+    """
+    stages: list[Stage] = []
+    batch, epoch, last_step, before, goes_on = 64, 1, 0, 0, False
+    for line in lines:
+        line = line.rpartition("\r")[2]
+        if found := _RESUMED.match(line):
+            goes_on = found.groups() != ("0", "0") and bool(stages)
+        elif line.startswith("Configuration (") and not goes_on:
+            stages.append(Stage(name if not stages else f"{name}, run {len(stages) + 1}"))
+            epoch, last_step, before = 1, 0, 0
+        elif line.startswith("Configuration ("):
+            goes_on = False
+        elif found := _BATCH.match(line):
+            batch = int(found[1])
+        elif found := _LOSS.search(line):
+            if not stages:
+                stages.append(Stage(name))
+            if int(found[1]) != epoch:
+                epoch, before = int(found[1]), before + last_step
+            last_step = int(found[2])
+            stage = stages[-1]
+            stage.images = (before + last_step) * batch
+            stage.losses.append((stage.images, float(found[3])))
+        elif (found := _ACCURACY.search(line)) and stages:
+            stages[-1].accuracies.append((stages[-1].images, float(found[1])))
+    stages = [stage for stage in stages if stage.losses]
+    if not stages:
+        raise DataError(f"{name} holds no line such as 'epoch: 1 step: 100, loss is 3.2'; give what train.py printed")
+    return stages
+
+
+def to_svg(stages: Sequence[Stage], title: str) -> str:
+    """The picture: losses as lines on the logarithmic scale left, accuracies as dots on the one to the right.
+
+    Raises:
+        DataError: no loss can be drawn.
+    """
+    values = [value for stage in stages for _, value in stage.losses if 0 < value < math.inf]
+    if not values:
+        raise DataError("no loss of these runs is a positive finite number; there is nothing to draw")
+    total, ticks = sum(stage.images for stage in stages), _ticks(min(values), max(values))
+    low, high = math.log(ticks[0]), math.log(ticks[-1])
+
+    def x(images: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * images / max(total, 1)
+
+    def y(share: float) -> float:
+        return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * share
+
+    def height(loss: float) -> float:
+        return y((math.log(loss) - low) / (high - low))
+
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
+             f'height="{_HEIGHT}" font-family="sans-serif" font-size="12" fill="#333" role="img">',
+             f"<title>{escape(title)}</title>", f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
+             f'<text x="{_LEFT}" y="18" font-size="14">{escape(title)}</text>']
+    parts += [_grid(height(tick), f"{tick:g}") for tick in ticks]
+    right = _WIDTH - _RIGHT
+    if any(stage.accuracies for stage in stages):
+        parts += [f'<text x="{right + 6}" y="{y(share) + 4:.1f}">{share:.0%}</text>' for share in (0, 0.5, 1)]
+        parts.append(f'<text x="{right + 6}" y="{_TOP - 10}">right</text>')
+    step = _round_step(total / 8)
+    for n in range(int(total / step) + 1):
+        parts.append(f'<text x="{x(n * step):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">'
+                     f"{n * step / 1000:g}k</text>")
+    parts.append(f'<text x="{_LEFT - 8}" y="{_TOP - 10}" text-anchor="end">loss</text>'
+                 f'<text x="{(_LEFT + right) / 2}" y="{_HEIGHT - 10}" text-anchor="middle">images seen</text>')
+    seen = 0.0
+    for n, stage in enumerate(stages):
+        colour = _COLOURS[n % len(_COLOURS)]
+        points = " ".join(f"{x(seen + images):.1f},{height(value):.1f}" for images, value in stage.losses
+                          if 0 < value < math.inf)
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        parts += [f'<circle cx="{x(seen + images):.1f}" cy="{y(share):.1f}" r="4" fill="{colour}"><title>'
+                  f"{share:.2%}</title></circle>" for images, share in stage.accuracies]
+        parts.append(f'<text x="{right - 8}" y="{_TOP + 6 + 16 * n}" text-anchor="end" fill="{colour}">'
+                     f"{escape(stage.name)}: {stage.images / 1000:,.0f}k</text>")
+        seen += stage.images
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _grid(y: float, label: str) -> str:
+    return (f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
+            f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Two or more round numbers, the first not above ``low``, the last not below ``high``."""
+    numbers = [factor * 10.0 ** power for power in range(-12, 13) for factor in (1, 2, 5)]
+    first = max((n for n, value in enumerate(numbers) if value <= low), default=0)
+    last = next((n for n, value in enumerate(numbers) if value >= high and n > first), len(numbers) - 1)
+    return numbers[first:last + 1]
+
+
+def _round_step(about: float) -> float:
+    """The largest of ..., 0.1, 0.2, 0.5, 1, 2, 5, 10, ... that is not above a number."""
+    power = 10 ** math.floor(math.log10(max(about, 1e-9)))
+    return next(factor * power for factor in (10, 5, 2, 1) if factor * power <= about * 1.0001 or factor == 1)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draws as the command line says; returns the exit code."""
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
+    parser.add_argument("logs", nargs="+", metavar="LOG[:NAME]", help="a log, and what to call it in the picture")
+    parser.add_argument("-o", "--output", required=True, metavar="SVG", help="the picture to write")
+    parser.add_argument("--title", default="Training loss", help="(default: %(default)s)")
+    args = parser.parse_args(argv)
+    stages = []
+    for given in args.logs:
+        path, _, name = given.partition(":") if not Path(given).is_file() else (given, "", "")
+        try:
+            text = Path(path).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}); give a log of train.py") from error
+        stages += read_log(text.split("\n"), name or Path(path).stem)
+    Path(args.output).write_text(to_svg(stages, args.title), encoding="utf-8")
+    print(f"{args.output}: {len(stages)} {'stage' if len(stages) == 1 else 'stages'}, "
+          f"{sum(stage.images for stage in stages):,.0f} images")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
