@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
                         "nothing about confidence; take other words")
     first, second = slice(0, len(right) // 2), slice(len(right) // 2, None)
     trial = fit_temperature(lambda t: confidences(t, first), right[first])
-    before, after = (expected_calibration_error(confidences(t, second), right[second]) for t in (1.0, trial))
+    before, after = (expected_calibration_error(confidences(t, second), right[second])
+                     for t in (config.temperature, trial))
     temperature = fit_temperature(lambda t: confidences(t, slice(None)), right)
     print(f"{len(right)} words, {100 * right.mean():.2f} % of them read right\n"
           f"calibration error (ECE) on one half: {before:.4f}; {after:.4f} with the temperature {trial:.4f} fitted on "

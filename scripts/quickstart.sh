@@ -33,7 +33,8 @@ fi
 output=output/quickstart
 checkpoint=$output/ckpt/best_acc.ckpt
 picture=$output/readings.png
-pretrained=pretrained/crnn_v2.ckpt
+weights=pretrained/crnn_v2.ckpt
+samples=$output/samples
 
 # is_done STEP STAMP: whether a step ended well with the same inputs before.
 is_done() {
@@ -58,15 +59,21 @@ cd "$ROOT"
 
 mkdir -p "$output"
 
-say "== Reading drawn words with the network that comes with the program"
 # read_samples: draws twelve words as they look in photographs and reads them.
 read_samples() {
-  "$python" generate_synth.py --output_dir=data/samples --train=0 --test=12 --difficulty=medium --seed=12 --overwrite >&2 &&
-    "$python" predict.py "--picture=$output/pretrained.png" data/samples
+  "$python" generate_synth.py "--output_dir=$samples" --train=0 --test=12 --difficulty=medium --seed=12 --overwrite >&2 &&
+    "$python" predict.py "--checkpoint_path=$weights" "--picture=$output/pretrained.png" "$samples"
 }
-[ -f "$output/pretrained.png" ] || rm -f "$output/.pretrained"
-show pretrained "$(cksum <"$pretrained")" read_samples
-say "Picture of the readings: $ROOT/$output/pretrained.png"
+
+if [ -f "$weights" ]; then
+  say "== Reading drawn words with the network that comes with the program"
+  [ -f "$output/pretrained.png" ] || rm -f "$output/.pretrained"
+  stamp=$(cksum <"$weights")
+  show pretrained "$stamp" read_samples
+  say "Picture of the readings: $ROOT/$output/pretrained.png"
+else
+  say "note: $weights is not there, so nothing can be read before training"
+fi
 
 say "== Training a network of our own from nothing"
 stamp=$(cat default_config.yaml configs/quickstart.yaml src/embedded.py | cksum)

@@ -3,12 +3,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from src.charset import Charset
 from src.decode import Reading, create_decoder
-from src.errors import ConfigError
+from src.errors import CheckpointError, ConfigError
 from src.evaluation import Decoder, Lexicons
 from src.model_utils.distributed import ALONE, Ranks
 from src.source import LEXICONS, WordSource
@@ -160,3 +161,20 @@ def lexicon_decoding(lexicon: str, charset: Charset, source: WordSource | None, 
             tally.add(source.text(i), keys, source.reference(i))
 
     return Decoding(decoder, f"lexicon decoder, {where}, {len(words)} words", one_lexicon, tally)
+
+
+def adopt_temperature(config: Any, value: object, path: str) -> None:
+    """Sets the temperature of the confidence to a file's, unless the user gave one: any but 1, or on the command line.
+
+    Args:
+        config: the options.
+        value: what the file says.
+        path: the file, for messages.
+
+    Raises:
+        CheckpointError: it is no positive number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise CheckpointError(f"{path}: its temperature is {value!r}, but must be a number above 0; make the file anew")
+    if config.temperature == 1.0 and config.origin("temperature") != "command line":
+        config.temperature = round(float(value), 6)  # checkpoints keep numbers in float32

@@ -3,6 +3,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from src.charset import Charset
+from src.decoding import adopt_temperature
 from src.evaluation import Forward, network_forward
 from src.model_utils.config import ROOT, Config
 
@@ -42,8 +43,8 @@ def open_checkpoint(config: Config, option: str = "checkpoint_path", pretrained:
         print(f"no {option} given: using {found[0]}", file=sys.stderr, flush=True)
     checkpoint = read_checkpoint(config.checkpoint_path)
     adopt(config, checkpoint)
-    if "temperature" in checkpoint.info and config.origin("temperature") == "default":
-        config.temperature = float(checkpoint.info["temperature"])
+    if "temperature" in checkpoint.info:
+        adopt_temperature(config, checkpoint.info["temperature"], checkpoint.path)
     return checkpoint
 
 

@@ -157,8 +157,8 @@ class WorkerProcesses:
         _arrays(self._memory[self._slots[slot]], [("q", (len(positions),))])[0][:] = positions
         try:
             os.write(self._tasks, _TASK.pack(step, epoch, slot, len(positions)))
-        except BrokenPipeError:
-            raise self._died(*self._pids.values()) from None
+        except BrokenPipeError:  # all have closed it, so all of them end
+            raise self._died(next(iter(self._pids.values()))) from None
 
     def _receive(self, done: dict) -> None:
         """Enters what has arrived, once something has."""

@@ -10,17 +10,29 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 REPO = Path(__file__).resolve().parent.parent
 
-# nohup, and a shell that starts the tests in the background, have them and all they start ignore some signals.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1):
-    if signal.getsignal(number) == signal.SIG_IGN:
-        signal.signal(number, signal.SIG_DFL)
+
+@pytest.fixture
+def signals_as_usual():
+    """nohup, and a shell that starts the tests in the background, have them and all they start ignore some signals."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL, signal.SIGQUIT: signal.SIG_DFL,
+             signal.SIGTERM: signal.SIG_DFL, signal.SIGUSR1: signal.SIG_DFL}
+    before = {number: signal.signal(number, how) for number, how in usual.items()
+              if signal.getsignal(number) == signal.SIG_IGN}
+    yield
+    for number, how in before.items():
+        signal.signal(number, how)
 
 
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The repository root."""
     return REPO
+
+
+@pytest.fixture(scope="session")
+def pretrained() -> Path:
+    """The weights that come with the program."""
+    return REPO / "pretrained" / "crnn_v2.ckpt"
 
 
 @pytest.fixture(scope="session")

@@ -175,7 +175,7 @@ def test_truncated_mat_at_any_place(tmp_path, compressed):
 
 def test_program_exit_codes(tmp_path, repo):
     def run(*arguments):
-        return subprocess.run([sys.executable, str(repo / "convert_iiit5k.py"), *arguments], cwd=tmp_path, timeout=60,
+        return subprocess.run([sys.executable, str(repo / "convert_iiit5k.py"), *arguments], cwd=tmp_path, timeout=180,
                               capture_output=True, text=True)
     nothing = run()
     assert nothing.returncode == 2 and nothing.stderr.startswith("error: testdata.mat: no such file")

@@ -227,7 +227,7 @@ def test_full_disk_in_the_middle(tmp_path, repo):
     code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
             "import convert_svt; from src.errors import run_main; run_main(convert_svt.main)")
     result = subprocess.run([sys.executable, "-c", code, "-d", str(folder), "-o", str(folder / "out")], cwd=repo,
-                            timeout=60, capture_output=True, text=True)
+                            timeout=180, capture_output=True, text=True)
     assert result.returncode == 2 and "error: " in result.stderr and "img/2_0_BIG.png" in result.stderr
     assert "Traceback" not in result.stderr
     assert sorted(p.name for p in (folder / "out").rglob("*.*")) == ["1_0_SMALL.png", "unfinished.txt"]
@@ -259,7 +259,7 @@ def test_program(tmp_path, repo):
     arguments = make(tmp_path / "d", image("img/1.png", box(0, 0, 9, 9, "A"), box(0, 0, 0, 0, "B")))
 
     def run(*words):
-        return subprocess.run([sys.executable, str(repo / "convert_svt.py"), *words], cwd=tmp_path, timeout=60,
+        return subprocess.run([sys.executable, str(repo / "convert_svt.py"), *words], cwd=tmp_path, timeout=180,
                               capture_output=True, text=True)
     assert run(*arguments).returncode == 3
     strict = run(*arguments, "--strict")

@@ -50,6 +50,7 @@ class Models:
         checkpoint = read_checkpoint(str(weights))
         net = build_network(checkpoint.model_version, checkpoint.class_num, checkpoint.hidden_size)
         load_weights(net, checkpoint)
+        self.temperature = checkpoint.info.get("temperature", 1.0)
         self.forward = network_forward(net, 16)
 
     def file(self, batch):
@@ -111,7 +112,7 @@ def compare(done, output, folder, names, models):
     steps, _, classes = expected.shape
     for number, name in enumerate(names):
         np.testing.assert_allclose(scores[name].reshape(steps, classes), expected[:, number], atol=1e-4, err_msg=name)
-    readings = GreedyDecoder(Charset(CHARACTERS))(expected)
+    readings = GreedyDecoder(Charset(CHARACTERS), models.temperature)(expected)
     lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
     assert [line[0] for line in lines] == [str(folder / name) for name in names]
     assert [line[1] for line in lines] == [reading.text for reading in readings]
@@ -130,12 +131,6 @@ def test_scores_equal_mindspore(program, models, dataset, tmp_path, batch, words
     assert times.startswith("NN inference cost average time: ") and f" ms of infer_count {calls}\n" in times
     assert (tmp_path / "result_Files" / "1_0.bin").is_file(), "the name of the model zoo"
     assert (tmp_path / "result_Files" / "sub" / "0.PNG_0.bin").is_file(), "0.png has the same stem"
-
-
-def scout(shared_data):
-    """Weights of a network that was trained for a short while."""
-    path = shared_data.parent / "weights" / "crnn_v2_scout_fp16.npz"
-    return path if path.is_file() else None
 
 
 # What becomes of every ninth real image: all formats and kinds of pixels that the program reads.
@@ -168,34 +163,31 @@ def real_images(shared_data, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 8])
-def test_200_real_images(program, real_images, shared_data, tmp_path, batch):
-    """With trained weights where they are: those make larger scores than drawn ones."""
+def test_200_real_images(program, real_images, pretrained, tmp_path, batch):
+    """With trained weights: those make larger scores than drawn ones."""
     folder, names = real_images
-    models = Models(tmp_path, scout(shared_data) or write_checkpoint(tmp_path / "V2.npz"))
+    models = Models(tmp_path, pretrained)
     done = run(program, models.file(batch), folder, tmp_path)
     compare(done, tmp_path, folder, names, models)
 
 
 @pytest.mark.slow
-def test_svt_accuracy_equals_eval(lite, shared_data, tmp_path):
+def test_svt_accuracy_equals_eval(lite, shared_data, pretrained, tmp_path):
     """All 647 words, through run_infer_310.sh and through eval.py: the same words are right, not only as many."""
     import convert_svt
 
-    weights = scout(shared_data)
-    if weights is None:
-        pytest.skip("no trained weights")
     svt = tmp_path / "svt"
     assert convert_svt.main(["-d", str(shared_data / "svt1"), "-x", str(shared_data / "svt1" / "test.xml"),
                              "-o", str(svt)]) == 0
     table = tmp_path / "eval.tsv"
     environment = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
-    done = subprocess.run([sys.executable, "eval.py", f"--checkpoint_path={weights}", "--device_target=CPU",
+    done = subprocess.run([sys.executable, "eval.py", f"--checkpoint_path={pretrained}", "--device_target=CPU",
                            "--eval_dataset=svt", f"--eval_dataset_path={svt}", f"--save_predictions={table}",
                            "--show_progress=never"], cwd=REPO, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     expected = next(line for line in done.stdout.splitlines() if line.startswith("correct num: "))
     assert expected.endswith("total num: 647")
-    model = Models(tmp_path, weights).file(1)
+    model = Models(tmp_path, pretrained).file(1)
     annotation = next(path for path in sorted(svt.rglob("*")) if path.name == "annotation.txt")
     done = script("run_infer_310.sh", model, svt, annotation, "svt", DEVICE_TYPE="CPU")
     assert done.returncode == 0, done.stderr[-3000:]

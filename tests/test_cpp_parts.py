@@ -200,8 +200,9 @@ def facts(tmp_path, characters="abcdefghijklmnopqrstuvwxyz0123456789", **changes
     return model
 
 
+@pytest.mark.parametrize("temperature", [None, 1.3])
 @pytest.mark.parametrize("characters", ["abcdefghijklmnopqrstuvwxyz0123456789", "aé€😀\"\\/Z"])
-def test_readings_equal_python(check, tmp_path, characters):
+def test_readings_equal_python(check, tmp_path, characters, temperature):
     rng = np.random.default_rng(len(characters))
     classes, steps = len(characters) + 1, 24
     logits = rng.normal(0, 3, (steps, 80, classes)).astype(np.float32)
@@ -215,9 +216,9 @@ def test_readings_equal_python(check, tmp_path, characters):
     for image in range(80):
         paths.append(tmp_path / f"{image}.bin")
         logits[:, image].tofile(paths[-1])
-    done = check("logits", steps, facts(tmp_path, characters), lines=paths)
+    done = check("logits", steps, facts(tmp_path, characters, temperature=temperature), lines=paths)
     assert done.returncode == 0 and not done.stderr, done.stderr
-    expected = GreedyDecoder(Charset(characters))(logits)
+    expected = GreedyDecoder(Charset(characters), temperature or 1.0)(logits)
     for line, reading in zip(done.stdout.decode().splitlines(), expected, strict=True):
         text, confidence = line.split("\t")
         assert text == reading.text
@@ -237,6 +238,7 @@ def test_scores_that_are_not_finite_are_an_error(check, tmp_path, value):
     ({"label_dict": None}, "does not tell the label_dict"), ({"label_dict": ""}, "empty or holds a character twice"),
     ({"label_dict": "aab"}, "holds a character twice"), ({"class_num": 36}, "contradict its label_dict"),
     ({"blank": 0}, "contradict its label_dict"), ({"mean": "x"}, "not a number"), ({"scale": 0}, "scale cannot be 0"),
+    ({"temperature": 0}, "temperature is 0; it must be above 0"), ({"temperature": "warm"}, "not a number"),
     ({"image_width": 0}, "not possible"), ({"image_height": 1.5}, "not possible"),
     ({"channel_order": "RGB"}, "wants images with channel_order 'RGB'"),
     ({"resize": "pad"}, "wants images with resize 'pad'"),

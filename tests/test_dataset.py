@@ -151,5 +151,5 @@ def test_an_iterator_left_open_does_not_keep_the_program_alive(good, repo):
     code = ("import sys; from src.dataset import create_dataset\n"
             f"it = iter(create_dataset('iiit5k', {good!r}, 1, is_training=False)); next(it)\n"
             "print('mindspore' in sys.modules)")
-    result = subprocess.run([sys.executable, "-c", code], cwd=repo, timeout=60, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], cwd=repo, timeout=180, capture_output=True, text=True)
     assert result.returncode == 0 and result.stdout.strip() == "False", result.stderr

@@ -315,7 +315,7 @@ def test_provider_that_does_not_start(monkeypatch, onnx_file):
 
 def test_program_ends_with_one_sentence(tmp_path):
     done = subprocess.run([sys.executable, str(REPO / "eval_onnx.py"), f"--onnx_file={tmp_path}"], text=True,
-                          capture_output=True, timeout=60)
+                          capture_output=True, timeout=180)
     assert done.returncode == 2
     assert done.stderr == f"error: ONNX file {tmp_path} is a folder; name the .onnx file in it\n"
 

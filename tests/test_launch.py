@@ -14,6 +14,8 @@ from src.model_utils import launch as launcher
 from src.model_utils import rank_process
 from src.model_utils.rank_watch import describe
 
+pytestmark = pytest.mark.usefixtures("signals_as_usual")
+
 # The program of each rank: says what it got, then does what PLAN, a JSON object by rank, says.
 PROGRAM = """
 import json, os, signal, subprocess, sys, time
@@ -50,12 +52,16 @@ while plan:
         wait(value)
     elif what == "kill":
         os.kill(os.getpid(), value)
+    elif what == "says":  # until the log of another rank does
+        while not os.path.exists(value[0]) or value[1] not in open(value[0]).read():
+            time.sleep(0.01)
     elif what == "ended":  # until another rank has
         while not os.path.exists(value) or open(value).read() == "":
             time.sleep(0.01)
         pid = open(value).read()
         while os.path.exists(f"/proc/{pid}"):
             time.sleep(0.01)
+        time.sleep(0.5)  # until it is noted, too
     elif what == "pid":
         with open(value, "w") as file:
             file.write(str(os.getpid()))
@@ -150,7 +156,7 @@ class Runs:
 
     def run(self, how, plan=(), words=(), **environment):
         process = self.start(how, plan, words, **environment)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         return process.returncode, out, err
 
     def log(self, rank) -> str:
@@ -216,7 +222,9 @@ def test_what_the_program_gets(runs, how):
 @pytest.mark.parametrize("how", HOW)
 def test_one_failing_rank_ends_the_run(runs, how):
     text = [part for number in range(30) for part in ("print", f"line {number}")]
-    plan = {"0": ["helper", 0, "wait", ""], "1": ["sleep", 0.3, *text, "exit", 37], "scheduler": ["wait", "stubborn"]}
+    waiting = str(runs.folder / "part0" / "log.txt")
+    plan = {"0": ["helper", 0, "wait", ""], "1": ["says", [waiting, "waiting"], *text, "exit", 37],
+            "scheduler": ["wait", "stubborn"]}
     code, out, err = runs.run(how, plan)
     assert code == 37
     lines = err.splitlines()
@@ -247,7 +255,7 @@ def test_somebody_kills_a_process_between_the_launcher_and_the_program(runs, how
     runs.until("waiting", 0, 1)
     pid = json.loads(next(runs.folder.glob("crnn_launch_*/1")).read_text())["pid"]
     os.kill(pid, signal.SIGKILL)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 137 and "error: rank 1 was ended by SIGKILL" in err
     assert not runs.left()
 
@@ -258,7 +266,7 @@ def test_signals_reach_all_ranks(runs, how, number):
     process = runs.start(how, {"0": ["wait", "slow"], "1": ["wait", ""], "scheduler": ["wait", "stubborn"]})
     runs.until("waiting", 0, 1)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 100 + number, err
     assert f"{number.name}: the ranks have 120 s to end" in err and "error" not in err
     assert all(runs.log(rank).endswith("checkpoint written\n") for rank in (0, 1)) and out == runs.log(0)
@@ -272,9 +280,11 @@ def test_ranks_that_do_not_end_are_killed(runs, patience):
     runs.until("waiting", 0, 1)
     process.send_signal(signal.SIGTERM)
     if patience == "100":
-        time.sleep(0.5)
+        said = ""
+        while "once more ends them at once" not in said:
+            said += process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 143 and "error: rank 0, 1 did not end and is killed" in err
     assert not runs.left()
 

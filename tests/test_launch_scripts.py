@@ -29,7 +29,7 @@ TRAIN, EVAL, MANY, DOCKER = (
     "run_standalone_train.sh", "run_eval.sh", "run_distribute_train.sh", "docker_start.sh"
 )  # fmt: skip
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-pytestmark = needs_bash
+pytestmark = [needs_bash, pytest.mark.usefixtures("signals_as_usual")]
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def test_threads_processes_and_pickles(tmp_path):
 def test_nothing_is_open_before_it_is_needed(tmp_path):
     code = ("import sys; import src.lmdb_dataset, convert_lmdb; assert 'mindspore' not in sys.modules\n"
             f"s = src.lmdb_dataset.Database({str(tmp_path)!r})\nprint('ok')")
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
     assert result.stdout == "ok\n", result.stderr
 
 
@@ -251,7 +251,7 @@ def test_killed_at_any_moment(tmp_path, repo):
                 "    seen.append(1); real(self, *a)\n"
                 "w.LmdbWriter._write = write\nimport convert_lmdb, sys\nconvert_lmdb.main(sys.argv[1:])")
         killed = subprocess.run([sys.executable, "-c", code, "-d", "iiit5k", "-p", folder, "-o", str(out)], cwd=repo,
-                                capture_output=True, timeout=60)
+                                capture_output=True, timeout=180)
         assert killed.returncode == 9, killed.stderr
         assert run(folder, out) == 0
         assert [word for word, _ in content(out)] == [f"word{i}" for i in range(40)]
@@ -276,7 +276,7 @@ def test_full_disk_in_the_middle(tmp_path, repo):
             "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
             "import convert_lmdb; from src.errors import run_main; run_main(convert_lmdb.main)")
     full = subprocess.run([sys.executable, "-c", code, "-d", "iiit5k", "-p", folder, "-o", str(tmp_path / "out")],
-                          cwd=repo, capture_output=True, text=True, timeout=60)
+                          cwd=repo, capture_output=True, text=True, timeout=180)
     assert full.returncode == 2 and "data.mdb cannot be written" in full.stderr and "Traceback" not in full.stderr
     assert "items are safe, run again to go on" in full.stderr
     assert run(folder, tmp_path / "out") == 0 and len(content(tmp_path / "out")) == 60
@@ -320,7 +320,7 @@ def test_two_writers_at_a_time_are_refused(tmp_path, repo):
     first.add(0, b"x", "word")
     arguments = [sys.executable, str(repo / "convert_lmdb.py"), "-d", "iiit5k", "-p", folder, "-o",
                  str(tmp_path / "out"), "--overwrite"]
-    second = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    second = subprocess.run(arguments, capture_output=True, text=True, timeout=180)
     assert second.returncode == 2 and second.stderr == (
         f"error: {tmp_path / 'out'}: another program is writing this LMDB; wait for it, or give another "
         "-o/--output_dir\n")

@@ -22,6 +22,8 @@ from src.model_utils.node import Farewell, once_per_node
 from tests.conftest import REPO
 from tests.words import write_synth_set
 
+pytestmark = pytest.mark.usefixtures("signals_as_usual")
+
 # obs://NAME is the folder NAME in $STORE; every copy is written down in $STORE/log.
 MOXING = '''
 import os, shutil, sys, time
@@ -39,6 +41,8 @@ def is_directory(path):
 
 def copy_parallel(source, target):
     note("begin", os.environ.get("RANK_ID", "0"), source, target)
+    while not all(os.path.exists(f"{STORE}/here{rank}") for rank in range(int(os.environ.get("TOGETHER", "0")))):
+        time.sleep(0.01)  # until all ranks are about to ask for the data
     time.sleep(float(os.environ.get("SLOW", "0")))
     if source in os.environ.get("BROKEN", "").split() or target in os.environ.get("BROKEN", "").split():
         raise OSError("stat:404 no such bucket\\nrequest id 1")
@@ -57,6 +61,7 @@ from src.model_utils.moxing_adapter import modelarts
 
 def main(argv):
     config = load_config()
+    open(os.environ["STORE"] + "/here" + os.environ.get("RANK_ID", "0"), "w").close()
     with modelarts(config, "train_dataset_path", "resume_ckpt"):
         os.makedirs(config.output_dir, exist_ok=True)
         open(config.output_dir + "/rank" + os.environ.get("RANK_ID", "0"), "w").close()
@@ -171,8 +176,10 @@ def test_paths_are_those_of_the_node(tmp_path, store, monkeypatch):
 
 def test_two_ranks_copy_once(tmp_path, store):
     for _ in range(2):  # the second time what the first run left behind is there
+        for path in store.glob("here*"):
+            path.unlink()
         (store / "log").unlink(missing_ok=True)
-        ranks = [start(tmp_path, rank, 2, SLOW="0.6", do="time.sleep(0.3)") for rank in (0, 1)]
+        ranks = [start(tmp_path, rank, 2, SLOW="1", TOGETHER="2", do="time.sleep(0.3)") for rank in (0, 1)]
         outs = [finish(process)[0] for process in ranks]
         for out in outs:
             assert f"path {tmp_path}/cache/data ['set']" in out, "every rank runs when all data are there"
@@ -240,7 +247,7 @@ def test_copies_that_fail(tmp_path, store):
 
 
 def test_a_rank_that_waited_for_a_failure_fails_alike(tmp_path, store):
-    ranks = [start(tmp_path, rank, 2, SLOW="1", BROKEN="obs://data") for rank in (0, 1)]
+    ranks = [start(tmp_path, rank, 2, SLOW="1", TOGETHER="2", BROKEN="obs://data") for rank in (0, 1)]
     errors = [finish(process, 2)[1] for process in ranks]
     assert errors[0] == errors[1] and "no such bucket" in errors[0] and len(log(store)) == 1
 

@@ -34,6 +34,30 @@ def test_a_run_that_goes_on_is_one_stage_and_a_new_one_another():
     assert (first.images, second.images, second.losses) == (480, 640, [(640, 1.5)]) and second.name == "a, run 2"
 
 
+def resumed(epoch, step, *losses):
+    return (f"mindspore 2.10.0 on CPU\nresumed from x.ckpt: epoch {epoch}, step {step}, weights and training state\n"
+            "Configuration (*)\n    batch_size: 16\n" + "".join(f"{line}\n" for line in losses))
+
+
+def test_what_was_done_once_more_counts_once():
+    (stage,) = read_log((LOG + resumed(0, 15, "epoch: 1 step: 20, loss is 3.5", "epoch: 2 step: 10, loss is 1.9"))
+                        .split("\n"), "a")
+    assert stage.losses == [(160, 20.5), (320, 3.5), (480, 1.9)] and not stage.accuracies
+    (stage,) = read_log((LOG + resumed(1, 0, "epoch: 2 step: 10, loss is 1.9")).split("\n"), "a")
+    assert stage.losses == [(160, 20.5), (320, 4.0), (480, 1.9)] and stage.accuracies == [(320, 0.25)]
+
+
+def test_a_log_of_the_later_part_alone_counts_that_part():
+    log = resumed(3, 500, "epoch: 4 step: 510, loss is 1", "epoch: 5 step: 10, loss is 2")
+    (stage,) = read_log(log.split("\n"), "a")
+    assert stage.losses == [(160, 1), (320, 2)]
+
+
+def test_several_ranks_see_as_many_batches():
+    (stage,) = read_log(LOG.replace("on CPU", "on CPU, rank 0 of 8; stock").split("\n"), "a")
+    assert stage.images == 8 * 480
+
+
 def test_the_picture(tmp_path, capsys):
     (tmp_path / "a.txt").write_text(LOG)
     (tmp_path / "b<&.txt").write_text(LOG.replace("20.5", "nan"))

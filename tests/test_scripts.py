@@ -37,15 +37,16 @@ def end_cleanly(number, frame):
 if "STAND_IN_WAIT" in os.environ:
     signal.signal(signal.SIGTERM, end_cleanly)
     signal.signal(signal.SIGHUP, end_cleanly)
-    print("waiting", flush=True)
     try:
-        time.sleep(20)
+        print("waiting", flush=True)
+        time.sleep(90)
     except KeyboardInterrupt:
         end_cleanly(signal.SIGINT, None)
 sys.exit(int(os.environ.get("STAND_IN_EXIT_" + program.partition(".")[0], "0")))
 """
 
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+pytestmark = [pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash"),
+              pytest.mark.usefixtures("signals_as_usual")]
 
 
 class Sandbox:
@@ -83,7 +84,7 @@ class Sandbox:
     def run(self, script, *words, **environment):
         """Runs a script to its end; returns exit code, standard output, standard error."""
         process = self.start(script, *words, **environment)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         return process.returncode, out, err
 
     def calls(self) -> list[list[str]]:
@@ -261,8 +262,9 @@ def test_quickstart(sandbox):
     calls = sandbox.calls()
     assert programs(calls) == QUICKSTART
     assert all(call[0] == str(sandbox.root) for call in calls)
-    assert calls[0][1:4] == ["generate_synth.py", "--output_dir=data/samples", "--train=0"]
-    assert calls[1][1:] == ["predict.py", "--picture=output/quickstart/pretrained.png", "data/samples"]
+    assert calls[0][1:4] == ["generate_synth.py", "--output_dir=output/quickstart/samples", "--train=0"]
+    assert calls[1][1:] == ["predict.py", "--checkpoint_path=pretrained/crnn_v2.ckpt",
+                            "--picture=output/quickstart/pretrained.png", "output/quickstart/samples"]
     assert calls[2][1:] == ["train.py"] and calls[3][1:] == ["eval.py"]
     assert calls[4][1:4] == [
         "predict.py", "--checkpoint_path=output/quickstart/ckpt/best_acc.ckpt",
@@ -302,6 +304,13 @@ def test_quickstart_stops_at_a_failing_step_and_takes_it_up_again(sandbox, progr
     code, _, _ = sandbox.run("quickstart.sh")
     assert code == 0
     assert programs(sandbox.calls()[ran:]) == QUICKSTART[kept:]
+
+
+def test_quickstart_without_the_weights_trains_all_the_same(sandbox):
+    (sandbox.root / "pretrained" / "crnn_v2.ckpt").unlink()
+    code, _, err = sandbox.run("quickstart.sh")
+    assert code == 0 and "note: pretrained/crnn_v2.ckpt is not there" in err
+    assert programs(sandbox.calls()) == QUICKSTART[2:]
 
 
 def test_quickstart_stops_when_nothing_can_be_read(sandbox):

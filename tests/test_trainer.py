@@ -17,6 +17,8 @@ from src.model_utils.config import load_config
 from src.model_utils.stop import StopRequested
 from src.trainer import Position, Trainer, position_of
 
+pytestmark = pytest.mark.usefixtures("signals_as_usual")
+
 
 class Weights(nn.Cell):
     """One number that every step raises by 1."""

@@ -18,9 +18,40 @@ training."""
 _LOSS = re.compile(r"epoch: (\d+) step: (\d+), loss is ([-+.\deE]+|nan|inf)")
 _ACCURACY = re.compile(r"epoch: \d+, acc: ([.\d]+)")
 _BATCH = re.compile(r"^\s*(?:\* )?batch_size: (\d+)", re.MULTILINE)
+_RANKS = re.compile(r"rank \d+ of (\d+)")
 _RESUMED = re.compile(r"^resumed from .*: epoch (\d+), step (\d+),")
 _COLOURS = ("#2563a8", "#b4441e", "#2c7d4f", "#7d4fa3", "#8a6d1a", "#4a5560")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 380, 62, 56, 34, 48
+
+
+class _Counter:
+    """Counts the steps of a run from what its log says of epochs and steps.
+
+    Args:
+        epoch: epochs that were done when it began.
+        step: steps of the next one that were done.
+    """
+
+    def __init__(self, epoch: int = 0, step: int = 0):
+        self._starts = {epoch: -step}  # steps of the run before each epoch
+        self._epoch, self._step = epoch, step
+
+    @property
+    def steps(self) -> int:
+        """Steps so far."""
+        return self._starts[self._epoch] + self._step
+
+    def reach(self, epoch: int, step: int) -> None:
+        """The run has done some epochs and some steps of the next."""
+        if epoch != self._epoch:
+            self._starts[epoch] = self.steps
+        self._epoch, self._step = epoch, step
+
+    def go_back(self, epoch: int, step: int) -> None:
+        """The run goes on from a place it was at before; from the last one known where it was not."""
+        if epoch not in self._starts:
+            self._starts[epoch] = self.steps - step
+        self._epoch, self._step = epoch, step
 
 
 @dataclass
@@ -39,6 +70,12 @@ class Stage:
     accuracies: list[tuple[float, float]] = field(default_factory=list)
     images: float = 0.0
 
+    def forget_after(self, images: float) -> None:
+        """Leaves out what lies behind a number of images: it is done once more."""
+        self.losses = [point for point in self.losses if point[0] <= images]
+        self.accuracies = [point for point in self.accuracies if point[0] <= images]
+        self.images = images
+
 
 def read_log(lines: Iterable[str], name: str) -> list[Stage]:
     """The stages in a log: every start of train.py that does not go on where the one before it ended begins one.
@@ -51,26 +88,31 @@ def read_log(lines: Iterable[str], name: str) -> list[Stage]:
         DataError: no line of it tells a loss.
     """
     stages: list[Stage] = []
-    batch, epoch, last_step, before, goes_on = 64, 1, 0, 0, False
+    batch, ranks, resumed = 64, 1, (0, 0)
+    counter = _Counter()
     for line in lines:
         line = line.rpartition("\r")[2]
-        if found := _RESUMED.match(line):
-            goes_on = found.groups() != ("0", "0") and bool(stages)
-        elif line.startswith("Configuration (") and not goes_on:
-            stages.append(Stage(name if not stages else f"{name}, run {len(stages) + 1}"))
-            epoch, last_step, before = 1, 0, 0
+        if line.startswith("mindspore "):  # the first line of a run
+            found = _RANKS.search(line)
+            ranks, resumed = int(found[1]) if found else 1, (0, 0)
+        elif found := _RESUMED.match(line):
+            resumed = int(found[1]), int(found[2])
         elif line.startswith("Configuration ("):
-            goes_on = False
+            if resumed == (0, 0) or not stages:
+                stages.append(Stage(name if not stages else f"{name}, run {len(stages) + 1}"))
+                counter = _Counter(*resumed)
+            else:
+                counter.go_back(*resumed)
+                stages[-1].forget_after(counter.steps * batch * ranks)
+            resumed = 0, 0
         elif found := _BATCH.match(line):
             batch = int(found[1])
         elif found := _LOSS.search(line):
             if not stages:
                 stages.append(Stage(name))
-            if int(found[1]) != epoch:
-                epoch, before = int(found[1]), before + last_step
-            last_step = int(found[2])
+            counter.reach(int(found[1]) - 1, int(found[2]))
             stage = stages[-1]
-            stage.images = (before + last_step) * batch
+            stage.images = counter.steps * batch * ranks
             stage.losses.append((stage.images, float(found[3])))
         elif (found := _ACCURACY.search(line)) and stages:
             stages[-1].accuracies.append((stages[-1].images, float(found[1])))
@@ -158,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     stages = []
     for given in args.logs:
-        path, _, name = given.partition(":") if not Path(given).is_file() else (given, "", "")
+        path, _, name = (given, "", "") if Path(given).is_file() or ":" not in given else given.rpartition(":")
         try:
             text = Path(path).read_text(encoding="utf-8", errors="replace")
         except OSError as error:

@@ -117,7 +117,8 @@ class App {
         std::copy(scores, scores + classes, own.begin() + static_cast<std::ptrdiff_t>(step * classes));
       }
       const std::string &name = listing_.images[pending_[place]];
-      const Reading reading = ReadGreedily(own.data(), recogniser_.steps(), classes, facts_.characters);
+      const Reading reading =
+          ReadGreedily(own.data(), recogniser_.steps(), classes, facts_.characters, facts_.temperature);
       results_.Write(name, names_[pending_[place]], own);
       std::printf("%s\t%s\t%.4f\n", (listing_.folder / name).string().c_str(), reading.text.c_str(),
                   reading.confidence);

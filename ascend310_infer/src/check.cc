@@ -51,7 +51,7 @@ void PrintReading(const std::string &path, size_t steps, const crnn::ModelFacts 
     throw crnn::Error(path + " does not hold " + std::to_string(logits.size()) + " scores");
   }
   std::memcpy(logits.data(), bytes.data(), bytes.size());
-  const crnn::Reading reading = crnn::ReadGreedily(logits.data(), steps, classes, facts.characters);
+  const crnn::Reading reading = crnn::ReadGreedily(logits.data(), steps, classes, facts.characters, facts.temperature);
   std::printf("%s\t%.9g\n", reading.text.c_str(), reading.confidence);
 }
 

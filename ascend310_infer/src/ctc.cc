@@ -16,7 +16,7 @@ struct Step {
   double log_scale = 0;
 };
 
-Step Softmax(const float *scores, size_t classes) {
+Step Softmax(const float *scores, size_t classes, double temperature) {
   Step step;
   step.best = static_cast<size_t>(std::max_element(scores, scores + classes) - scores);
   step.relative.resize(classes);
@@ -25,7 +25,7 @@ Step Softmax(const float *scores, size_t classes) {
     if (std::isnan(scores[i]) || std::isinf(scores[step.best])) {
       throw Error("the scores hold NaN or infinite values; check the model (training may have diverged)");
     }
-    step.relative[i] = std::exp(static_cast<double>(scores[i]) - scores[step.best]);
+    step.relative[i] = std::exp((static_cast<double>(scores[i]) - scores[step.best]) / temperature);
     sum += step.relative[i];
   }
   step.log_scale = std::log(sum);
@@ -59,14 +59,15 @@ double Confidence(const std::vector<Step> &steps, const std::vector<size_t> &lab
 
 }  // namespace
 
-Reading ReadGreedily(const float *logits, size_t steps, size_t classes, const std::vector<std::string> &characters) {
+Reading ReadGreedily(const float *logits, size_t steps, size_t classes, const std::vector<std::string> &characters,
+                     double temperature) {
   std::vector<Step> probabilities;
   std::vector<size_t> labels;
   Reading reading;
   const size_t blank = classes - 1;
   size_t previous = blank;
   for (size_t t = 0; t < steps; ++t) {
-    probabilities.push_back(Softmax(logits + t * classes, classes));
+    probabilities.push_back(Softmax(logits + t * classes, classes, temperature));
     const size_t best = probabilities.back().best;
     if (best != blank && best != previous) {
       labels.push_back(best);

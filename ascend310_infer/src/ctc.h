@@ -16,8 +16,10 @@ struct Reading {
 // Takes the best class of every step, merges repeats and removes blanks.
 //   logits: steps * classes values.
 //   characters: those of the classes, UTF-8; the blank is the class behind them, so classes = characters.size() + 1.
+//   temperature: divides the scores for the confidence; the text does not depend on it.
 // Throws Error where a score is not a number.
-Reading ReadGreedily(const float *logits, size_t steps, size_t classes, const std::vector<std::string> &characters);
+Reading ReadGreedily(const float *logits, size_t steps, size_t classes, const std::vector<std::string> &characters,
+                     double temperature);
 
 }  // namespace crnn
 

@@ -41,6 +41,7 @@ class Facts {
     }
     return value;
   }
+  bool Has(const std::string &name) const { return entries_.count(name) > 0; }
   int Size(const std::string &name) const {
     const double value = Number(name);
     if (value < 1 || value > 1 << 20 || value != std::floor(value)) {
@@ -73,6 +74,12 @@ ModelFacts Check(const Facts &facts) {
   result.scale = static_cast<float>(facts.Number("scale"));
   if (result.scale == 0) {
     throw Error("scale cannot be 0");
+  }
+  if (facts.Has("temperature")) {
+    result.temperature = facts.Number("temperature");
+    if (result.temperature <= 0) {
+      throw Error("temperature is " + facts.Text("temperature") + "; it must be above 0");
+    }
   }
   facts.MustBe("channel_order", "BGR");
   facts.MustBe("resize", "stretch, cv2.INTER_LINEAR");

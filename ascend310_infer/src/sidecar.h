@@ -13,6 +13,7 @@ struct ModelFacts {
   int width = 100;
   float mean = 127.5F;                  // grey levels
   float scale = 127.5F;
+  double temperature = 1;               // divides the scores for the confidence; 1 where it is not told
 };
 
 // Reads MODEL.json. Where there is none, the facts are those of a network for a-z and 0-9, and `note` says so; the size

@@ -109,6 +109,9 @@ class ModelInfo:
             raise CheckpointError(f"{where}: class_num {info.class_num} and blank {info.blank} contradict its "
                                   f"label_dict, which makes {charset.class_num} and {charset.blank}; export it again "
                                   "with export.py")
+        if not 0 < info.temperature < float("inf"):
+            raise CheckpointError(f"{where}: temperature {info.temperature:g} must be a number above 0; export it "
+                                  "again with export.py")
         ours = {"mean": InputSpec.mean, "scale": InputSpec.scale, "channel_order": CHANNEL_ORDER,
                 "resize": KEEP_RATIO if spec.keep_ratio else STRETCH}
         for name, value in ours.items():

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from src.charset import Charset
+from src.decoding import adopt_temperature
 from src.deploy.metadata import ModelInfo
 from src.errors import CheckpointError, ConfigError
 
@@ -114,7 +115,7 @@ def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
 
     Args:
         config: has ``onnx_file`` (or ``file_name``, as in the model zoo), ``device_target``, ``onnx_threads``,
-            ``label_dict``, ``model_version``, ``image_width``, ``keep_ratio`` and ``bucket_widths``.
+            ``label_dict``, ``model_version``, ``image_width``, ``keep_ratio``, ``bucket_widths`` and ``temperature``.
 
     Raises:
         CheckpointError: see :class:`OnnxNetwork`, or the user asked for something else than the file holds.
@@ -137,8 +138,7 @@ def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
                               "with")
     if network.info:
         info = network.info
-        if config.origin("temperature") == "default":
-            config.temperature = info.temperature
+        adopt_temperature(config, info.temperature, path)
         resizing = {"image_width": network.width or info.image_width, "keep_ratio": info.spec.keep_ratio,
                     "bucket_widths": info.bucket_widths}
         if network.width:
