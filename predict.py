@@ -16,13 +16,13 @@ def main(argv: list[str] | None = None) -> int:
     paths = list(find_images(config.arguments))
     from src.model_utils.context import set_up_context  # decides on the CPU cap before MindSpore is imported
     print(set_up_context(config, own_operators=True), file=sys.stderr)
-    from src.decode import create_decoder
+    from src.decoding import choose_decoder
     from src.picture import draw_sheet, write_picture
     from src.preprocess import InputSpec, read_image, to_batch
     from src.recogniser import load_recogniser
 
     forward, charset = load_recogniser(config, min(config.batch_size, len(paths)), one_by_one=True, pretrained=True)
-    decoder, spec = create_decoder("greedy", charset, temperature=config.temperature), InputSpec.from_config(config)
+    decoder, spec = choose_decoder(config, charset).decoder, InputSpec.from_config(config)
     # Images that keep their ratio have widths of their own: one at a time, each is padded as in evaluation.
     batch_size = 1 if spec.keep_ratio else min(config.batch_size, len(paths))
     failed, shown = 0, []

@@ -12,6 +12,7 @@ from src.errors import ConfigError, DataError
 # IGNORE_ORIENTATION: readers disagree on the EXIF orientation tag (the model zoo's PIL loader and most C++ code ignore
 # it), word crops do not carry one that means anything, and one rule for all programs is what makes their results equal.
 _DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 # What opening a path can answer when that one path is at fault. Anything else (too many open files, input/output
 # error) is trouble of the machine, not of one image, and must not be taken for a corrupted image.
@@ -125,6 +126,8 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
     buffer = data if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
     if not buffer.size:
         raise DataError("the image is empty (0 bytes)")
+    if buffer[0] == _PNG[0] and buffer[:8].tobytes() == _PNG:
+        buffer = _without_colour_profile(buffer)
     try:
         image = cv2.imdecode(buffer, _DECODE_FLAGS)
     except cv2.error as error:
@@ -132,6 +135,19 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
     if image is None or not image.size:
         raise DataError(f"not a readable image, or a truncated one ({buffer.size} bytes)")
     return image
+
+
+def _without_colour_profile(png: np.ndarray) -> np.ndarray:
+    """The bytes of a PNG without its iCCP chunk: nothing looks at it, but libpng complains of many in the terminal."""
+    place = len(_PNG)
+    while place + 12 <= len(png):  # length, kind, data, checksum; the profile comes before the pixels
+        size, kind = int.from_bytes(png[place:place + 4].tobytes(), "big"), png[place + 4:place + 8].tobytes()
+        if kind == b"iCCP":
+            return np.concatenate([png[:place], png[place + 12 + size:]])
+        if kind in (b"PLTE", b"IDAT"):
+            break
+        place += 12 + size
+    return png
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:

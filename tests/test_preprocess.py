@@ -70,6 +70,25 @@ def test_exif_orientation_is_ignored():
     assert decode_image(buffer.getvalue()).shape == (40, 90, 3)
 
 
+def test_a_bad_colour_profile_is_no_news(capfd):
+    """libpng would print a warning for every such image of every epoch."""
+    image = np.random.default_rng(3).integers(0, 256, (9, 14, 3), np.uint8)
+    for mode in ("RGB", "P", "L"):
+        file = io.BytesIO()
+        Image.fromarray(image).convert(mode).save(file, "PNG", icc_profile=b"no profile at all" * 40)
+        data = file.getvalue()
+        assert b"iCCP" in data and cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+        assert "libpng warning" in capfd.readouterr().err, "the test needs one that libpng complains of"
+        found = decode_image(data)
+        np.testing.assert_array_equal(found, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+        capfd.readouterr()
+        decode_image(data)
+        assert capfd.readouterr().err == ""
+    for cut in (20, 34, 38, 45, 200):
+        with pytest.raises(DataError):
+            decode_image(data[:cut])
+
+
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".bmp", ".webp"])
 def test_truncated_and_foreign_bytes(extension, capfd):
     data = cv2.imencode(extension, drawn(40, 90))[1].tobytes()

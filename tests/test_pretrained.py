@@ -9,6 +9,7 @@ from onnx import numpy_helper
 
 import eval_onnx
 import predict
+from src.errors import ConfigError
 from src.model_utils.checkpoint import read_checkpoint
 from src.render import RenderStyle, write_synth
 from tests.conftest import REPO
@@ -55,6 +56,21 @@ def test_predict_reads_with_them_by_default(drawn, capsys):
     confidence = np.array([float(row[2]) for row in rows])
     assert sum(right) >= 51
     assert confidence[right].mean() > 0.7 and (confidence >= 0).all() and (confidence <= 1).all()
+
+
+def test_predict_reads_with_a_lexicon_or_a_beam(drawn, tmp_path, capsys):
+    (tmp_path / "words").write_text("apple\nstone\nriver\n")
+    predict.main(["--device_target=CPU", f"--lexicon={tmp_path}/words", str(drawn)])
+    assert {line.split("\t")[1] for line in capsys.readouterr().out.splitlines()} <= {"apple", "stone", "river"}
+    predict.main(["--device_target=CPU", str(drawn)])
+    greedy = [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
+    predict.main(["--device_target=CPU", "--decoder=beam", str(drawn)])
+    beam = [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
+    assert sum(a == b for a, b in zip(greedy, beam, strict=True)) >= 54
+    for words, message in ((["--lexicon=50"], "belongs to a data set"), (["--decoder=lexicon"], "needs its words"),
+                           (["--lexicon=none.txt"], "does not exist")):
+        with pytest.raises(ConfigError, match=message):
+            predict.main(["--device_target=CPU", *words, str(drawn)])
 
 
 @pytest.mark.parametrize(("name", "least"), [("crnn_v2_fp16.onnx", 59), ("crnn_v2_int8.onnx", 56)])
