@@ -42,3 +42,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"benchmark data not found at {folder}; set CRNN_SHARED_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> str:
+    """A data set of 70 images."""
+    from tests.word_sets import make_set  # lazily: not every test needs what it imports
+
+    return make_set(tmp_path_factory.mktemp("data") / "good")
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory) -> str:
+    """The same with images that cannot be read."""
+    from tests.word_sets import make_set
+
+    return make_set(tmp_path_factory.mktemp("data") / "damaged", broken=(5, 20, 21, 47))

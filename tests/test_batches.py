@@ -10,16 +10,6 @@ from src.errors import DataError
 from tests.word_sets import config, evaluate, indices, make_set, same, train
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    return make_set(tmp_path_factory.mktemp("data") / "good")
-
-
-@pytest.fixture(scope="module")
-def damaged(tmp_path_factory):
-    return make_set(tmp_path_factory.mktemp("data") / "damaged", broken=(5, 20, 21, 47))
-
-
 @pytest.mark.parametrize("batch_size", [1, 16, 64, 70, 100])
 def test_evaluation_gives_every_sample_once_in_order(good, batch_size):
     dataset = evaluate(good, batch_size)

@@ -14,11 +14,6 @@ from src.preprocess import InputSpec, read_image, to_input
 from tests.word_sets import CHARACTERS, config, evaluate, indices, make_set, train
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    return make_set(tmp_path_factory.mktemp("data") / "good")
-
-
 def test_batch_holds_what_the_files_hold(good):
     spec = InputSpec()
     for batch in evaluate(good):

@@ -22,16 +22,6 @@ PROCESSES = {"loader": "processes"}
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    return make_set(tmp_path_factory.mktemp("data") / "good")
-
-
-@pytest.fixture(scope="module")
-def damaged(tmp_path_factory):
-    return make_set(tmp_path_factory.mktemp("data") / "damaged", broken=(5, 20, 21, 47))
-
-
-@pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lmdb")
     for name, count in (("MJ", 40), ("ST", 16)):

@@ -17,10 +17,11 @@ Give what train.py printed (the log.txt of a launcher); several logs are drawn o
 training."""
 _LOSS = re.compile(r"epoch: (\d+) step: (\d+), loss is ([-+.\deE]+|nan|inf)")
 _ACCURACY = re.compile(r"epoch: \d+, acc: ([.\d]+)")
-_BATCH = re.compile(r"^\s*(?:\* )?batch_size: (\d+)", re.MULTILINE)
+_BATCH = re.compile(r"^\s*(?:\* )?batch_size: (\d+)")
 _RANKS = re.compile(r"rank \d+ of (\d+)")
 _RESUMED = re.compile(r"^resumed from .*: epoch (\d+), step (\d+),")
 _COLOURS = ("#2563a8", "#b4441e", "#2c7d4f", "#7d4fa3", "#8a6d1a", "#4a5560")
+_ROUND = [factor * 10.0 ** power for power in range(-12, 13) for factor in (1, 2, 5)]
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 380, 62, 56, 34, 48
 
 
@@ -179,16 +180,14 @@ def _grid(y: float, label: str) -> str:
 
 def _ticks(low: float, high: float) -> list[float]:
     """Two or more round numbers, the first not above ``low``, the last not below ``high``."""
-    numbers = [factor * 10.0 ** power for power in range(-12, 13) for factor in (1, 2, 5)]
-    first = max((n for n, value in enumerate(numbers) if value <= low), default=0)
-    last = next((n for n, value in enumerate(numbers) if value >= high and n > first), len(numbers) - 1)
-    return numbers[first:last + 1]
+    first = max((n for n, value in enumerate(_ROUND) if value <= low), default=0)
+    last = next((n for n, value in enumerate(_ROUND) if value >= high and n > first), len(_ROUND) - 1)
+    return _ROUND[first:last + 1]
 
 
 def _round_step(about: float) -> float:
-    """The largest of ..., 0.1, 0.2, 0.5, 1, 2, 5, 10, ... that is not above a number."""
-    power = 10 ** math.floor(math.log10(max(about, 1e-9)))
-    return next(factor * power for factor in (10, 5, 2, 1) if factor * power <= about * 1.0001 or factor == 1)
+    """The largest round number that is not above another."""
+    return max((value for value in _ROUND if value <= about), default=_ROUND[0])
 
 
 def main(argv: list[str] | None = None) -> int:
