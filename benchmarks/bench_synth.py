@@ -4,8 +4,9 @@
 
 trdg (TextRecognitionDataGenerator 1.8.0) wants older packages than this project: install it into an environment of
 its own (pip install trdg "pillow<10" "numpy<2") and name its interpreter. Both draw the words of the same list and
-write JPEG files; they take turns, each in a process of its own, and the first turn of each does not count. Rates are
-images per second of the process and per second of CPU time.
+write JPEG files, into memory (/dev/shm) where the system has such a folder, so that it is not the disk that is
+measured; they take turns, each in a process of its own, and the first turn of each does not count. Rates are images
+per second of the process and per second of CPU time.
 """
 import argparse
 import json
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+MEMORY = Path("/dev/shm")
 sys.path.insert(0, str(ROOT))
 
 TRDG = """
@@ -50,7 +52,7 @@ print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time()
 
 def turn(python: str, program: str, count: int, words: Path, *arguments: str) -> dict[str, float]:
     """Draws `count` images in a process of its own; seconds of wall and CPU time, start-up left out."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         command = [python, "-c", program, folder, str(count), str(words), *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -81,8 +83,10 @@ def main() -> None:
             spent = turn(python, program, count, words, *arguments)
             if repeat:
                 rates[name].append((count / spent["wall"], count / spent["cpu"]))
+    place = MEMORY if MEMORY.is_dir() else "the temporary folder"
     print(f"{machine_line(('pillow', 'opencv-python-headless', 'numpy'))}; medians of {args.repeats} interleaved "
-          "turns, one process\n\n| renderer | images/s | images per CPU s | to trdg (CPU) |\n|---|---|---|---|")
+          f"turns, one process, files in {place}\n\n"
+          "| renderer | images/s | images per CPU s | to trdg (CPU) |\n|---|---|---|---|")
     medians = {name: [statistics.median(column) for column in zip(*found, strict=True)]
                for name, found in rates.items()}
     base = medians.get("trdg 1.8.0")

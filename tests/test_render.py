@@ -1,5 +1,6 @@
 """Renderer: fonts, glyphs, colours, images."""
 import dataclasses
+import struct
 from collections import Counter
 
 import numpy as np
@@ -10,7 +11,7 @@ from src.errors import ConfigError, DataError
 from src.render import RenderStyle, WordRenderer, find_fonts
 from src.render.dice import DiceCup
 from src.render.effects import Plan, bend, layers
-from src.render.fonts import CHARACTERS, FontFace, covers, font_files, open_face
+from src.render.fonts import CHARACTERS, FontFace, covers, font_files, has_kern_table, open_face
 from src.render.glyphs import TIERS, GlyphCache, compose
 from src.render.palette import brightness, draw_colours, letters_on
 from src.render.sheet import beside, contact_sheet
@@ -113,6 +114,36 @@ def test_unusable_files_are_no_fonts(tmp_path):
         find_fonts([str(tmp_path)])
     with pytest.raises(DataError, match="does not exist"):
         find_fonts([str(tmp_path / "nowhere")])
+
+
+def test_faces_are_kerned_as_pillow_kerns_them(plain):
+    pairs = [*("AV", "To", "Ty", "VA", "Wa", "LT", "P7"), *map("".join, zip(CHARACTERS, CHARACTERS[7:], strict=False))]
+    found = set()
+    for number, face in enumerate(plain):
+        font = open_face(face, 44)
+        expected = [font.getlength(pair) - font.getlength(pair[0]) - font.getlength(pair[1]) for pair in pairs]
+        table = GlyphCache(plain).table(number, 44)
+        assert [table.kern(pair) * 44 for pair in pairs] == pytest.approx(expected)
+        assert face.kerned or not any(expected)
+        found.add((face.kerned, any(expected)))
+    assert {(True, True), (False, False)} <= found
+
+
+def test_kern_table_is_found_in_single_files_and_collections(tmp_path):
+    def directory(*tags: bytes) -> bytes:
+        return struct.pack(">IHHHH", 0x10000, len(tags), 0, 0, 0) + b"".join(tag + bytes(12) for tag in tags)
+
+    without, having = directory(b"cmap", b"glyf"), directory(b"cmap", b"kern")
+    offsets = (20, 20 + len(without))
+    collection = b"ttcf" + struct.pack(">IIII", 0x10000, 2, *offsets) + without + having
+    for name, content in (("a.ttf", without), ("b.ttf", having), ("c.ttc", collection), ("d.ttf", having[:20]),
+                          ("e.ttf", b"")):
+        (tmp_path / name).write_bytes(content)
+    assert not has_kern_table(tmp_path / "a.ttf") and has_kern_table(tmp_path / "b.ttf")
+    assert not has_kern_table(tmp_path / "c.ttc", 0) and has_kern_table(tmp_path / "c.ttc", 1)
+    assert not has_kern_table(tmp_path / "d.ttf")
+    with pytest.raises(ValueError, match="e.ttf ends inside its table directory"):
+        has_kern_table(tmp_path / "e.ttf")
 
 
 def test_decorative_faces_are_held_to_their_share(hard):

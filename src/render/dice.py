@@ -53,20 +53,26 @@ class Dice:
         self._blocks = 1
         self._left = cup.block(index, 0)
 
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """Returns a number in [low, high)."""
-        if not self._left:
+    def _next(self) -> float:
+        """Returns a number in [0, 1): called some sixty times an image, hence without arguments or arithmetic."""
+        try:
+            return self._left.pop()
+        except IndexError:
             self._left = self._cup.block(self._index, self._blocks)
             self._blocks += 1
-        return low + (high - low) * self._left.pop()
+            return self._left.pop()
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """Returns a number in [low, high)."""
+        return low + (high - low) * self._next()
 
     def chance(self, probability: float) -> bool:
         """Returns ``True`` with a probability."""
-        return self.uniform() < probability
+        return self._next() < probability
 
     def below(self, count: int) -> int:
         """Returns an integer in [0, count)."""
-        return min(int(self.uniform() * count), count - 1)
+        return min(int(self._next() * count), count - 1)
 
     def pick(self, items: Sequence[T]) -> T:
         """Returns one of some items, all equally likely."""
@@ -78,16 +84,16 @@ class Dice:
 
     def cumulated(self, sums: Sequence[float]) -> int:
         """Returns a position, by cumulative weights (see :func:`cumulate`)."""
-        return min(bisect_right(sums, self.uniform() * sums[-1]), len(sums) - 1)
+        return min(bisect_right(sums, self._next() * sums[-1]), len(sums) - 1)
 
     def normal(self, sigma: float = 1.0) -> float:
         """Returns a normally distributed number of mean 0 (Box-Muller)."""
-        radius = math.sqrt(-2.0 * math.log(1.0 - self.uniform()))
-        return sigma * radius * math.cos(2.0 * math.pi * self.uniform())
+        radius = math.sqrt(-2.0 * math.log(1.0 - self._next()))
+        return sigma * radius * math.cos(2.0 * math.pi * self._next())
 
     def log_uniform(self, low: float, high: float) -> float:
         """Returns a number in [low, high] whose logarithm is uniform."""
-        return low * (high / low) ** self.uniform()
+        return low * (high / low) ** self._next()
 
 
 @lru_cache(maxsize=256)

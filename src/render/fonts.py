@@ -1,6 +1,7 @@
 """Finding the fonts to draw with: packaged and system faces, checked glyph by glyph and weighed by their looks."""
 import importlib.util
 import os
+import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ UNREADABLE = 0.4
 FANCY = ("brush", "caveat", "chancery", "comic", "cursive", "dancing", "fraktur", "hand", "kalam", "lobster", "marker",
          "oleo", "ops one", "pacifico", "pixel", "press start", "script", "stencil", "yellowtail")
 _SAMPLE = "aegnrstABEGKMRS258"
-_MISSING = ("\U0010fffe", "\uffff")
+_MISSING = "\U0010fffe\uffff"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class FontFace:
         legibility: 0-1, likeness of its letters to plain print.
         unicase: its small letters look like capitals, so that words in it can only be labelled in upper case.
         weight: how often it is picked, relative to the others.
+        kerned: its file has a table of kerning pairs; most newer fonts have none that is read here.
     """
 
     path: str
@@ -57,6 +59,7 @@ class FontFace:
     legibility: float = 1.0
     unicase: bool = False
     weight: float = 1.0
+    kerned: bool = True
 
     @property
     def decorative(self) -> bool:
@@ -82,21 +85,52 @@ def open_face(face: FontFace, size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def glyph_mask(font: ImageFont.FreeTypeFont, character: str) -> tuple[np.ndarray, int, int]:
-    """Rasterises one character.
+def has_kern_table(path: str | os.PathLike[str], index: int = 0) -> bool:
+    """Whether a font file has a ``kern`` table, the only one that FreeType kerns by (OpenType specification, "otff").
+
+    Args:
+        path: font file.
+        index: number of the face in a collection file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it ends inside its table directory.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+            if head[:4] == b"ttcf":
+                file.seek(12 + 4 * index)
+                file.seek(*struct.unpack(">I", file.read(4)))
+                head = file.read(12)
+            tables, = struct.unpack(">H", head[4:6])
+            return any(file.read(16)[:4] == b"kern" for _ in range(tables))
+    except struct.error:
+        raise ValueError(f"{path} ends inside its table directory") from None
+
+
+def glyph_masks(font: ImageFont.FreeTypeFont, characters: str) -> list[tuple[np.ndarray, int, int]]:
+    """Rasterises characters one by one.
 
     Returns:
-        The coverage (h, w) uint8 cut to the ink (empty for a blank), and the position (x, y) of its upper left pixel
-        relative to the pen on the baseline, y downwards.
+        For each of them the coverage (h, w) uint8 cut to the ink (empty for a blank), and the position (x, y) of its
+        upper left pixel relative to the pen on the baseline, y downwards.
     """
-    core, offset = font.getmask2(character, "L", anchor="ls")
-    image = Image.new("L", core.size)
-    image.im.paste(core, (0, 0, *core.size))  # bytes(core) goes through Python numbers, four times slower
-    mask = np.asarray(image)
-    x, y, width, height = cv2.boundingRect(mask) if mask.size else (0, 0, 0, 0)
-    if not width:
-        return np.zeros((0, 0), np.uint8), 0, 0
-    return np.ascontiguousarray(mask[y:y + height, x:x + width]), offset[0] + x, offset[1] + y
+    drawn = [font.getmask2(character, "L", anchor="ls") for character in characters]
+    # The way from Pillow's pixels to NumPy's costs the same for one glyph as for many: they go side by side.
+    row = Image.new("L", (sum(core.size[0] for core, _ in drawn), max((core.size[1] for core, _ in drawn), default=0)))
+    boxes, pen = [], 0
+    for core, (left, top) in drawn:
+        width, height = core.size
+        box = core.getbbox()
+        if box is not None:
+            row.im.paste(core, (pen, 0, pen + width, height))
+        boxes.append((pen, left, top, box))
+        pen += width
+    pixels = np.asarray(row)
+    return [(np.zeros((0, 0), np.uint8), 0, 0) if box is None else
+            (pixels[box[1]:box[3], pen + box[0]:pen + box[2]].copy(), left + box[0], top + box[1])
+            for pen, left, top, box in boxes]
 
 
 def covers(font: ImageFont.FreeTypeFont, characters: Iterable[str]) -> bool:
@@ -105,11 +139,12 @@ def covers(font: ImageFont.FreeTypeFont, characters: Iterable[str]) -> bool:
 
 
 def _masks(font: ImageFont.FreeTypeFont, characters: Iterable[str]) -> dict[str, np.ndarray] | None:
-    """Rasterises characters; ``None`` as soon as the font has one of them not."""
-    missing = [glyph_mask(font, character)[0] for character in _MISSING]
-    masks = {}
-    for character in characters:
-        mask = masks[character] = glyph_mask(font, character)[0]
+    """Rasterises characters; ``None`` where the font lacks one of them."""
+    wanted = "".join(characters)
+    found = [mask for mask, _, _ in glyph_masks(font, _MISSING + wanted)]
+    missing = found[:len(_MISSING)]
+    masks = dict(zip(wanted, found[len(_MISSING):], strict=True))
+    for mask in masks.values():
         if not mask.size or any(mask.shape == other.shape and np.array_equal(mask, other) for other in missing):
             return None
     return masks
@@ -199,7 +234,8 @@ def _faces_of(path: Path, clean: bool) -> list[FontFace]:
         try:
             font = ImageFont.truetype(str(path), CHECK_SIZE, index, layout_engine=ImageFont.Layout.BASIC)
             family, style = font.getname()
-            bare = FontFace(str(path), index, (), family or path.stem, style or "Regular")
+            bare = FontFace(str(path), index, (), family or path.stem, style or "Regular",
+                            kerned=has_kern_table(path, index))
             for axes, label in _instances(font, clean):
                 # A variable font's style names its default weight, which is not the one set here.
                 slant = "Italic " if "italic" in bare.style.lower() else ""
@@ -268,7 +304,7 @@ def _references() -> dict[str, np.ndarray]:
     font = ImageFont.load_default(CHECK_SIZE)
     shapes = {}
     for character in _SAMPLE:
-        mask = cv2.copyMakeBorder(glyph_mask(font, character)[0], 5, 5, 14, 14, cv2.BORDER_CONSTANT, value=0)
+        mask = cv2.copyMakeBorder(glyph_masks(font, character)[0][0], 5, 5, 14, 14, cv2.BORDER_CONSTANT, value=0)
         variants = []
         for thickness in (1, 3, 5):
             bold = cv2.dilate(mask, np.ones((thickness, thickness), np.uint8))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL.ImageFont import FreeTypeFont
 
-from src.render.fonts import CHARACTERS, FontFace, covers, glyph_mask, open_face
+from src.render.fonts import CHARACTERS, FontFace, covers, glyph_masks, open_face
 
 TIERS = (16, 26, 44, 72)  # sizes in pixels per em that glyphs are rasterised at; larger words are enlarged a little
 _UNIT = 44  # one of them: the extent of a word and the kerning are taken from it
@@ -34,46 +34,51 @@ class Glyph:
     advance: float
 
 
-class GlyphTable:
-    """The glyphs of one face at one size, rasterised when first asked for.
+class GlyphTable(dict[str, Glyph]):
+    """The glyphs of one face at one size by character, rasterised when first asked for.
 
     Args:
         open_font: gives the face at that size; asked only for glyphs that are not in the table yet.
         size: pixels per em.
         unit: the face's table at the size that kerning is taken from, ``None`` where it is this one.
+        kerned: the face has kerning pairs at all.
     """
 
-    def __init__(self, open_font: Callable[[], FreeTypeFont], size: int, unit: "GlyphTable | None" = None):
+    def __init__(self, open_font: Callable[[], FreeTypeFont], size: int, unit: "GlyphTable | None" = None,
+                 kerned: bool = True):
+        super().__init__()
         self.size = size
+        self.kerned = kerned
         self._open_font = open_font
         self._last_font: weakref.ref[FreeTypeFont] | None = None
         self._unit = unit
-        self._glyphs: dict[str, Glyph] = {}
         self._kerns: dict[str, float] = {}
 
-    def __getitem__(self, character: str) -> Glyph:
-        glyph = self._glyphs.get(character)
-        if glyph is None:
-            font = self._open_font()
-            glyph = self._add(font, character)
-            if self._last_font is not None and self._last_font() is not font:
-                # The font had been closed meanwhile: take all that may be wanted, so as not to open it again and again.
-                for other in CHARACTERS:
-                    if other not in self._glyphs:
-                        self._add(font, other)
-            self._last_font = weakref.ref(font)
-        return glyph
+    def __missing__(self, character: str) -> Glyph:
+        self.need(character)
+        return self[character]
 
-    def _add(self, font: FreeTypeFont, character: str) -> Glyph:
-        mask, left, top = glyph_mask(font, character)
-        glyph = self._glyphs[character] = Glyph(mask, left, top, top + len(mask), font.getlength(character))
-        return glyph
+    def need(self, text: str) -> None:
+        """Rasterises those characters of a text that are not in the table yet, all at once."""
+        wanted = [character for character in text if character not in self]
+        if not wanted:
+            return
+        font = self._open_font()
+        if self._last_font is not None and self._last_font() is not font:
+            # The font had been closed meanwhile: take all that may be wanted, so as not to open it again and again.
+            wanted += [character for character in CHARACTERS if character not in self]
+        self._last_font = weakref.ref(font)
+        characters = "".join(dict.fromkeys(wanted))
+        for character, (mask, left, top) in zip(characters, glyph_masks(font, characters), strict=True):
+            self[character] = Glyph(mask, left, top, top + len(mask), font.getlength(character))
 
     def kern(self, pair: str) -> float:
         """Returns the correction of the distance between two characters, of the font size.
 
         It is measured at one size for all, so that it does not depend on what was drawn before.
         """
+        if not self.kerned:
+            return 0.0
         if self._unit is not None:
             return self._unit.kern(pair)
         value = self._kerns.get(pair)
@@ -84,6 +89,7 @@ class GlyphTable:
 
     def extent(self, text: str) -> tuple[int, int]:
         """Returns the topmost and lowest pixel row (exclusive) of a word's ink, relative to the baseline."""
+        self.need(text)
         upper, lower = 0, 0
         first = True
         for character in text:
@@ -133,7 +139,7 @@ class GlyphCache:
         table = self._tables.get(key)
         if table is None:
             unit = None if size == _UNIT else self.table(face, _UNIT)
-            table = self._tables[key] = GlyphTable(partial(self.font, face, size), size, unit)
+            table = self._tables[key] = GlyphTable(partial(self.font, face, size), size, unit, self.faces[face].kerned)
             if len(self._tables) > self._limit:
                 self._tables.popitem(last=False)
         else:
@@ -174,13 +180,14 @@ def compose(table: GlyphTable, text: str, spacing: float = 0.0, offsets: list[fl
     Returns:
         Coverage (H, W) uint8 whose ink touches a frame ``pad`` pixels wide.
     """
+    table.need(text)
     pen = 0.0
     placed = []
     previous = ""
     for position, character in enumerate(text):
         glyph = table[character]
         if previous:
-            pen += table.kern(previous + character) * table.size + spacing
+            pen += (table.kern(previous + character) * table.size if table.kerned else 0.0) + spacing
         if glyph.mask.size:
             shift = offsets[position] if offsets else 0.0
             placed.append((glyph.mask, round(pen) + glyph.left, round(glyph.top + shift)))
