@@ -135,7 +135,9 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     facts = {"label_dict": Charset.from_config(config.label_dict).characters, "model_version": config.model_version,
              "image_width": config.image_width, "keep_ratio": config.keep_ratio,
              "bucket_widths": config.bucket_widths, "seed": config.seed, "batch_size": config.batch_size}
-    keeper = CheckpointKeeper(folder, config.keep_checkpoint_max, resumed=resumed.goes_on, writes=ranks.is_first)
+    # Weights taken as a new start (train_start_epoch=0) begin a run of its own: what lies in the folder is another's.
+    later_part = resumed.goes_on and (start.epoch, start.step) != (0, 0)
+    keeper = CheckpointKeeper(folder, config.keep_checkpoint_max, resumed=later_part, writes=ranks.is_first)
     dropout = None
     if config.model_version == "V1" and config.use_dropout:
         dropout = DropoutMasks(network.dropout.p, 2 * config.hidden_size, config.seed, ranks.rank, ranks.size)
@@ -143,7 +145,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     evaluation = None
     if config.run_eval:
         evaluation = evaluation_callback(config, network, folder, monitor.say, ranks, signals)
-        if resumed.goes_on:
+        if later_part:
             evaluation.remember_best()
     trainer = Trainer(
         cell, dataset, epochs=config.epoch_size, monitor=monitor, facts=facts,

@@ -16,7 +16,6 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,7 +29,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.machine import machine_line  # noqa: E402 - after the path
+from benchmarks.child import output_of  # noqa: E402 - after the path
+from benchmarks.machine import machine_line  # noqa: E402
 from src.cores import available_cores  # noqa: E402
 
 PARTS = ("index", "lmdb", "svt", "pipeline")
@@ -106,7 +106,7 @@ def run_lmdb(folder: str, no_check: str) -> dict:
     """Writes the set as an LMDB; also the memory after the first fifth and the largest after it."""
     from convert_lmdb import main
 
-    seen: list[float] = []
+    seen = [anonymous_mib()]
     over = threading.Event()
 
     def watch() -> None:
@@ -180,20 +180,19 @@ def run_loader(folder: str, mode: str) -> dict:
 
 def timed(batches: Iterable, most: int) -> dict:
     """Images a second over so many batches, all but the first ones."""
-    count, begin = 0, 0.0
+    count, begin = 0, None
     for number, images in enumerate(itertools.islice(batches, most)):
         if number == WARM_UP:
             begin, count = time.perf_counter(), -len(images)
         count += len(images)
+    if begin is None or not count:
+        raise SystemExit(f"error: {WARM_UP + 1} batches do not count and no more were made: raise --images")
     return {"rate": count / (time.perf_counter() - begin)}
 
 
 def measured(name: str, *arguments: str) -> dict:
     """Runs a measurement in a process of its own; adds cpu and elapsed seconds and peak MiB."""
-    child = subprocess.run([sys.executable, __file__, "--run", name, *arguments], capture_output=True, text=True)
-    if child.returncode:
-        raise SystemExit(f"{name} failed: {child.stderr.strip().splitlines()[-1]}")
-    return json.loads(child.stdout.splitlines()[-1])
+    return json.loads(output_of(name, [sys.executable, __file__, "--run", name, *arguments]).splitlines()[-1])
 
 
 def child(name: str, arguments: list[str]) -> None:
@@ -285,8 +284,10 @@ def main() -> None:
     if args.run:
         child(args.run[0], args.run[1:])
         return
+    if min(args.repeats, args.lines, args.images) < 1:
+        parser.error("--repeats, --lines and --images must be 1 or more")
     print(f"{machine_line(('numpy', 'opencv-python-headless', 'lmdb', 'torch', 'pillow'))}; medians of {args.repeats} "
-          "turns\n", flush=True)
+          "interleaved turns\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         runs = prepare(folder, args)
         results: dict[str, list[dict]] = {key: [] for key in runs}

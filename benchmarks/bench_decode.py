@@ -4,15 +4,17 @@
     python benchmarks/bench_decode.py --lexicon words.txt --checkpoint_path X.ckpt --dataset iiit5k --dataset_path DIR
 
 Without a checkpoint the logits are simulated: one peak per character of a lexicon word, blanks between, and noise of a
-strength that differs from image to image. Times are process CPU seconds (and wall seconds beside them): numpy runs
-these decoders on one core, so two processes on two idle cores read twice the images per CPU second. Beam search of
-other libraries is measured too, as far as they are installed (see decode_libraries.py).
+strength that differs from image to image. The decoders take turns, all in one process; in a turn each reads all images,
+again and again until it has had its share of --seconds. Rates are medians of the turns, by CPU seconds of the process
+and by the clock: numpy runs these decoders on one core. Beam search of other libraries is measured too, as far as they
+are installed (see decode_libraries.py).
 """
 import argparse
-import platform
+import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.decode_libraries import installed  # noqa: E402
+from benchmarks.decode_libraries import PACKAGES, installed  # noqa: E402
+from benchmarks.machine import machine_line  # noqa: E402
 from src import ctc  # noqa: E402
 from src.charset import Charset  # noqa: E402
 from src.decode import BeamDecoder, GreedyDecoder, LexiconDecoder, Reading  # noqa: E402
@@ -38,6 +41,8 @@ def simulated(words: list[str], count: int) -> tuple[np.ndarray, list[str], Char
     rng = np.random.default_rng(1)
     words = [word for word in (words[i] for i in rng.integers(0, len(words), 2 * count))
              if len(word) <= 12 and normalise(word, _SIMULATED) == word][:count]
+    if not words:
+        raise ConfigError("the lexicon has no word of up to 12 small letters and digits")
     parts = [word_logits(rng, _SIMULATED, [word], noise=rng.uniform(0.8, 2.4)) for word in words]
     return np.concatenate(parts, axis=1), words, _SIMULATED
 
@@ -60,26 +65,41 @@ def from_checkpoint(path: str, dataset: str, dataset_path: str, count: int) -> t
     return np.concatenate(logits, axis=1)[:, :count], texts[:count], charset
 
 
-def timed(read: Callable[[int, int], list[Reading]], images: int, batch: int,
-          seconds: float) -> tuple[list[Reading], float, float]:
-    """Reads all images again and again for some CPU seconds.
+@dataclass
+class Contender:
+    """A decoder at its images; the turns fill in what it read and how many images a second.
 
-    Returns:
-        The readings, and images per CPU and per wall second in the best fifth of that time: other processes of the
-        machine slow this one down, nothing speeds it up.
+    Attributes:
+        name: for the table.
+        read: reads the images from one number to another.
+        images: how many there are.
+        batch: images per call.
+        readings: of the last turn.
+        cpu: images per CPU second of each turn.
+        wall: images per second of each turn.
     """
-    read(0, min(batch, images))
-    spent, fastest_cpu, fastest_wall = 0.0, 0.0, 0.0
-    while spent < seconds:
+
+    name: str
+    read: Callable[[int, int], list[Reading]]
+    images: int
+    batch: int
+    readings: list[Reading] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+
+    def warm_up(self) -> None:
+        """Reads one batch."""
+        self.read(0, min(self.batch, self.images))
+
+    def turn(self, seconds: float) -> None:
+        """Reads all images as often as it takes to use so many CPU seconds, once at least."""
         done, cpu, wall = 0, time.process_time(), time.perf_counter()
-        while not done or time.process_time() - cpu < seconds / 5:
-            readings = [r for start in range(0, images, batch) for r in read(start, min(start + batch, images))]
-            done += images
-        taken = time.process_time() - cpu
-        spent += taken
-        fastest_cpu = max(fastest_cpu, done / taken)
-        fastest_wall = max(fastest_wall, done / (time.perf_counter() - wall))
-    return readings, fastest_cpu, fastest_wall
+        while not done or time.process_time() - cpu < seconds:
+            self.readings = [reading for start in range(0, self.images, self.batch)
+                             for reading in self.read(start, min(start + self.batch, self.images))]
+            done += self.images
+        self.cpu.append(done / (time.process_time() - cpu))
+        self.wall.append(done / (time.perf_counter() - wall))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -90,73 +110,92 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=64, help="images per call (default: %(default)s)")
     parser.add_argument("--exhaustive", type=int, default=128,
                         help="images on which every word is scored for comparison (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="CPU seconds per row (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each row (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="CPU seconds of each row, all its turns together; "
+                        "all images are read in every turn even if that takes longer (default: %(default)s)")
     parser.add_argument("--checkpoint_path", help="read real images with this checkpoint instead")
     parser.add_argument("--dataset", default="iiit5k", help="their data set (default: %(default)s)")
     parser.add_argument("--dataset_path", help="its folder")
     args = parser.parse_args(argv)
-    if min(args.images, args.batch, args.exhaustive) < 1:
-        raise ConfigError("--images, --batch and --exhaustive must be 1 or more")
+    if min(args.images - 1, args.batch, args.exhaustive, args.repeats) < 1:
+        raise ConfigError("--images must be 2 or more; --batch, --exhaustive and --repeats 1 or more")
     if args.checkpoint_path is not None and args.dataset_path is None:
         raise ConfigError("--checkpoint_path needs images to read: add --dataset_path DIR")
 
+    machine = machine_line(("numpy", *PACKAGES) if args.checkpoint_path is None else ("numpy", "mindspore", *PACKAGES))
     words = read_words(args.lexicon)
     logits, texts, charset = (simulated(words, args.images) if args.checkpoint_path is None else
                               from_checkpoint(args.checkpoint_path, args.dataset, args.dataset_path, args.images))
     count = logits.shape[1]
+    if count < 2:
+        raise ConfigError("there is only one image to read: two are needed")
     rng = np.random.default_rng(2)
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; "
+    print(f"{machine}; medians of {args.repeats} interleaved turns\n"
           f"{count} images, logits {logits.shape}, {'simulated' if args.checkpoint_path is None else args.dataset}; "
-          f"lexicon of {len(words)} words\n")
-    print("| decoder | images per call | images / CPU second | images / wall second | word accuracy | ECE |\n"
-          "|---|---|---|---|---|---|")
+          f"lexicon of {len(words)} words\n", flush=True)
+    contenders: list[Contender] = []
 
-    def row(name: str, read: Callable[[int, int], list[Reading]], batch: int = args.batch, log=logits) -> list[Reading]:
-        readings, cpu, wall = timed(read, log.shape[1], batch, args.seconds)
-        result = evaluate_readings(texts, readings[:count], charset)
-        ece = f"{result.ece:.4f}" if result.mean_confidence else "–"  # other libraries give none
-        print(f"| {name} | {batch} | {cpu:,.0f} | {wall:,.0f} | {100 * result.accuracy:.2f} % | {ece} |", flush=True)
-        return readings
+    def add(name: str, read: Callable[[int, int], list[Reading]], images: int = count,
+            batch: int = args.batch) -> Contender:
+        contenders.append(Contender(name, read, images, batch))
+        return contenders[-1]
 
     greedy = GreedyDecoder(charset)
     # Each batch an array of its own, as a network hands it over.
     pieces = {a: np.ascontiguousarray(logits[:, a:a + args.batch]) for a in range(0, count, args.batch)}
-    plain = row("greedy", lambda a, b: greedy(pieces[a]))
+    plain = add("greedy", lambda a, b: greedy(pieces[a]))
     many = np.ascontiguousarray(np.concatenate([logits] * -(-2048 // count), axis=1)[:, :2048])
     quarter = {a: np.ascontiguousarray(many[:, a:a + 256]) for a in range(0, 2048, 256)}
-    row("greedy", lambda a, b: greedy(quarter[a]), 256, many)
-    row("greedy", lambda a, b: greedy(many), 2048, many)
+    add("greedy", lambda a, b: greedy(quarter[a]), 2048, 256)
+    add("greedy", lambda a, b: greedy(many), 2048, 2048)
     model, _ = CharacterModel.train(words, charset)
     for name, beam in (("beam 10", BeamDecoder(charset)),
                        ("beam 10 with language model", BeamDecoder(charset, language_model=model))):
-        row(name, lambda a, b, beam=beam: beam(logits[:, a:b]))
+        add(name, lambda a, b, beam=beam: beam(logits[:, a:b]))
     for name, beam in installed(charset, 10).items():
-        row(name, lambda a, b, beam=beam: beam(logits[:, a:b]))
+        add(name, lambda a, b, beam=beam: beam(logits[:, a:b]))
     for size in (50, 1000):
         lexicons = [[text, *(words[i] for i in rng.integers(0, len(words), size - 1))] for text in texts]
         small = LexiconDecoder(charset)
-        row(f"lexicon of {size} words per image, truth inside",
+        add(f"lexicon of {size} words per image, truth inside",
             lambda a, b, small=small, lexicons=lexicons: small(logits[:, a:b], lexicons[a:b]))
     exact = LexiconDecoder(charset, words)
-    found = {"exact search": row(f"lexicon of {len(words)} words, exact search", lambda a, b: exact(logits[:, a:b]))}
+    found = {"exact search": add(f"lexicon of {len(words)} words, exact search", lambda a, b: exact(logits[:, a:b]))}
     for delta in (1, 2, 3):
         near = LexiconDecoder(charset, words, delta)
-        found[f"delta {delta}"] = row(f"lexicon of {len(words)} words, delta {delta}",
+        found[f"delta {delta}"] = add(f"lexicon of {len(words)} words, delta {delta}",
                                       lambda a, b, near=near: near(logits[:, a:b]))
 
+    for contender in contenders:
+        contender.warm_up()
+    for _ in range(args.repeats):
+        for contender in contenders:
+            contender.turn(args.seconds / args.repeats)
+    print("| decoder | images per call | images / CPU second | images / wall second | word accuracy | ECE |\n"
+          "|---|---|---|---|---|---|")
+    for contender in contenders:
+        result = evaluate_readings(texts, contender.readings[:count], charset)
+        ece = f"{result.ece:.4f}" if result.mean_confidence else "–"  # other libraries give none
+        print(f"| {contender.name} | {contender.batch} | {statistics.median(contender.cpu):,.0f} "
+              f"| {statistics.median(contender.wall):,.0f} | {100 * result.accuracy:.2f} % | {ece} |")
+
     some = np.arange(min(args.exhaustive, count))
-    start = time.process_time()
-    best, _ = exact.lexicon.exhaustive(ctc.emissions(logits, charset.class_num), some)
-    speed = len(some) / (time.process_time() - start)
-    print(f"\nScoring all {len(words)} words on {len(some)} images: {speed:.1f} images / CPU second.\n\n"
+    parts = [part for part in np.array_split(some, args.repeats) if len(part)]
+    em, best, speeds = ctc.emissions(logits, charset.class_num), [], []
+    for part in parts:
+        start = time.process_time()
+        best.extend(exact.lexicon.exhaustive(em, part)[0])
+        speeds.append(len(part) / (time.process_time() - start))
+    print(f"\nScoring all {len(words)} words on {len(some)} images: {statistics.median(speeds):.1f} images / CPU "
+          f"second, the median of {len(parts)} parts of them.\n\n"
           f"| same word | as scoring all ({len(some)} images) | as the exact search ({count} images) |\n"
           "|---|---|---|")
-    for name, readings in found.items():
-        same = sum(readings[n].text == exact.lexicon.words[w] for n, w in zip(some, best, strict=True))
-        agree = sum(a.text == b.text for a, b in zip(readings, found["exact search"], strict=True))
+    for name, contender in found.items():
+        same = sum(contender.readings[n].text == exact.lexicon.words[w] for n, w in zip(some, best, strict=True))
+        agree = sum(a.text == b.text for a, b in zip(contender.readings, found["exact search"].readings, strict=True))
         print(f"| {name} | {100 * same / len(some):.2f} % | {100 * agree / count:.2f} % |")
 
-    right = np.array([normalise(t, charset) == r.text for t, r in zip(texts, plain, strict=True)])
+    right = np.array([normalise(t, charset) == r.text for t, r in zip(texts, plain.readings, strict=True)])
     half = count // 2
     temperature = fit_temperature(
         lambda t: np.array([r.confidence for r in GreedyDecoder(charset, t)(logits[:, :half])]), right[:half])

@@ -1,23 +1,67 @@
 """The sharded input pipeline against simulated cards: does every card get its batch in time? A Markdown table.
 
-    python benchmarks/bench_feed.py --lmdb FOLDER [--cards 8] [--batch 64] [--step_ms 36] [--steps 300]
+    python benchmarks/bench_feed.py --lmdb FOLDER [--cards 8] [--batch 64] [--step_ms 36] [--repeats 5] [--steps 60]
+    python benchmarks/bench_feed.py --lmdb FOLDER --settings 8x64@36 8x16@15.5 2x64@36+light
 
 One process a card, each with its own shard of the LMDB, as in a distributed run. A card is played by a clock: it asks
 for a batch, "computes" for the time of a step, and asks for the next one. A card that has to wait after its clock ran
 out starves. Published step times of the model zoo's CRNN: 36 ms on 8 V100 (batch 64 each), 15.5 ms on 8 Ascend 910
 (batch 16 each); 14,222 and 8,258 images/s. Without --step_ms the cards take batches as fast as they can.
+
+--settings compares several settings, CARDSxBATCH@MS[+AUGMENT], which take turns. Every turn starts its cards anew;
+start-up and the first batches of each do not count. The table has the medians of the turns, of late batches the sum.
 """
 import argparse
 import json
+import re
 import resource
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from benchmarks.child import answer_of, tell  # noqa: E402
+from benchmarks.machine import machine_line  # noqa: E402
+from src.errors import run_main  # noqa: E402
+
+WARM_UP = 5  # batches of a turn that do not count, more than are made ahead
+
+
+class Setting(NamedTuple):
+    """What a row of the table is about."""
+
+    cards: int
+    batch: int
+    step_ms: float
+    augment: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Setting":
+        """Reads CARDSxBATCH@MS[+AUGMENT]."""
+        match = re.fullmatch(r"(\d+)x(\d+)@(\d+(?:\.\d+)?)(?:\+(\w+))?", text)
+        if match is None:
+            raise argparse.ArgumentTypeError(f"{text!r} is not CARDSxBATCH@MS[+AUGMENT], such as 8x64@36")
+        return cls(int(match[1]), int(match[2]), float(match[3]), match[4] or "")
+
+    def options(self) -> list[str]:
+        """The options that say the same."""
+        return [f"--{name}={value}" for name, value in self._asdict().items()]
+
+
+class Turn(NamedTuple):
+    """What the cards of a turn saw."""
+
+    rate: float  # images a second of all cards
+    late: int  # batches
+    starved: float  # share of the time
+    cpu: float  # seconds an image
+    mib: float  # of the largest card
 
 
 def card(args: argparse.Namespace) -> None:
@@ -29,20 +73,22 @@ def card(args: argparse.Namespace) -> None:
         options["augment"] = args.augment
     dataset = create_dataset("lmdb", args.lmdb, args.batch, args.cards, args.card, config=SimpleNamespace(**options))
     batches = (batch for epoch in range(10**6) for batch in dataset.epoch(epoch))
-    for _ in range(5):
-        next(batches)
+    next(batches)
     print("ready", flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():  # nobody waits for this card any more
+        return
     step = args.step_ms / 1000
-    waited, late = 0.0, 0
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    begin = time.perf_counter()
-    for _ in range(args.steps):
+    for number in range(WARM_UP + args.steps):
+        if number == WARM_UP:
+            waited, late = 0.0, 0
+            before = resource.getrusage(resource.RUSAGE_SELF)
+            begin = time.perf_counter()
         asked = time.perf_counter()
         next(batches)
         wait = time.perf_counter() - asked
-        waited += wait
-        late += wait > 0.002  # handing over a ready batch takes microseconds
+        if number >= WARM_UP:
+            waited += wait
+            late += wait > 0.002  # handing over a ready batch takes microseconds
         if step:
             time.sleep(step)
     elapsed = time.perf_counter() - begin
@@ -52,52 +98,76 @@ def card(args: argparse.Namespace) -> None:
                       "rss": after.ru_maxrss / 1024}), flush=True)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Starts the cards together and prints what they saw."""
-    from benchmarks.machine import machine_line
-    cards = []
-    for number in range(args.cards):
-        command = [sys.executable, __file__, *sys.argv[1:], "--card", str(number)]
-        cards.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-    for process in cards:
-        if process.stdout.readline() != "ready\n":
-            raise SystemExit("a card could not start, see above")
-    for process in cards:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    found = [json.loads(process.stdout.readline()) for process in cards]
-    for process in cards:
-        process.wait()
-    images = args.cards * args.batch * args.steps
-    elapsed = max(result["elapsed"] for result in found)
-    cpu = sum(result["cpu"] for result in found)
-    demand = f"{1000 * args.cards * args.batch / args.step_ms:,.0f}" if args.step_ms else "as fast as it can"
-    print(f"{machine_line(('numpy', 'opencv-python-headless', 'lmdb'))}\n\n"
-          "| cards x batch | asked for, images/s | given, images/s | batches that came late | time starved "
-          "| CPU us an image | MiB a card |\n|---|---|---|---|---|---|---|")
-    print(f"| {args.cards} x {args.batch}{', augmented' if args.augment else ''} | {demand} | {images / elapsed:,.0f} "
-          f"| {sum(result['late'] for result in found)} of {args.cards * args.steps} "
-          f"| {100 * sum(result['waited'] for result in found) / sum(result['elapsed'] for result in found):.1f} % "
-          f"| {1e6 * cpu / images:.0f} | {max(result['rss'] for result in found):.0f} |")
+def turn(args: argparse.Namespace, setting: Setting) -> Turn:
+    """Starts the cards of a setting together."""
+    command = [sys.executable, __file__, f"--lmdb={args.lmdb}", f"--steps={args.steps}", f"--workers={args.workers}",
+               *setting.options()]
+    cards: list[subprocess.Popen] = []
+    try:
+        for number in range(setting.cards):
+            cards.append(subprocess.Popen([*command, f"--card={number}"], stdin=subprocess.PIPE,
+                                          stdout=subprocess.PIPE, text=True))
+        for number, process in enumerate(cards):
+            answer_of(f"card {number}", process, "; see above")
+        for process in cards:
+            tell(process)
+        found = [json.loads(answer_of(f"card {number}", process, "; see above"))
+                 for number, process in enumerate(cards)]
+    finally:
+        for process in cards:
+            process.kill()  # they have answered, or nobody waits for their answer
+            process.communicate()
+    images = setting.cards * setting.batch * args.steps
+    elapsed = [result["elapsed"] for result in found]
+    return Turn(images / max(elapsed), sum(result["late"] for result in found),
+                sum(result["waited"] for result in found) / sum(elapsed),
+                sum(result["cpu"] for result in found) / images, max(result["rss"] for result in found))
 
 
-def main() -> None:
+def run(args: argparse.Namespace, settings: list[Setting]) -> None:
+    """Lets the settings take turns and prints what their cards saw."""
+    print(f"{machine_line(('numpy', 'opencv-python-headless', 'lmdb'))}; medians of {args.repeats} "
+          f"{'interleaved ' if len(settings) > 1 else ''}turns of {args.steps} steps\n", flush=True)
+    turns: list[list[Turn]] = [[] for _ in settings]
+    for _ in range(args.repeats):
+        for setting, found in zip(settings, turns, strict=True):
+            found.append(turn(args, setting))
+    print("| cards x batch, step | asked for, images/s | given, images/s | batches that came late, all turns "
+          "| time starved | CPU us an image | MiB of the largest card |\n|---|---|---|---|---|---|---|")
+    for setting, found in zip(settings, turns, strict=True):
+        cards, batch, step_ms, augment = setting
+        middle = {name: statistics.median(values) for name, values in
+                  zip(Turn._fields, zip(*found, strict=True), strict=True)}
+        name = f"{cards} x {batch}{f', {step_ms:g} ms' if step_ms else ''}{f', --augment={augment}' if augment else ''}"
+        demand = f"{1000 * cards * batch / step_ms:,.0f}" if step_ms else "as fast as it can"
+        print(f"| {name} | {demand} | {middle['rate']:,.0f} "
+              f"| {sum(one.late for one in found):,} of {args.repeats * cards * args.steps:,} "
+              f"| {100 * middle['starved']:.1f} % | {1e6 * middle['cpu']:.0f} | {middle['mib']:.0f} |")
+
+
+def main(argv: list[str] | None = None) -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lmdb", required=True, help="LMDB folder")
     parser.add_argument("--cards", type=int, default=8)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--step_ms", type=float, default=0.0, help="time of a step; 0: as fast as it can")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--workers", type=int, default=1, help="threads a card (default: %(default)s)")
     parser.add_argument("--augment", default="", help="value of the option augment")
+    parser.add_argument("--settings", type=Setting.parse, nargs="+", metavar="CARDSxBATCH@MS[+AUGMENT]",
+                        help="rows of the table, instead of these four options; MS 0: as fast as it can")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each setting (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=60, help="of a turn (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="threads a card (default: %(default)s)")
     parser.add_argument("--card", type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    settings = args.settings or [Setting(args.cards, args.batch, args.step_ms, args.augment)]
+    if min(args.repeats, args.steps, *(min(setting[:2]) for setting in settings)) < 1:
+        parser.error("--repeats, --steps, cards and batches must be 1 or more")
     if args.card is None:
-        run(args)
+        run(args, settings)
     else:
         card(args)
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -9,8 +9,8 @@ each round's median: elapsed time, with the best round in brackets (on a machine
 CPU time of all threads, waiting for each other included. Ratios are medians of the rounds' ratios. Each contender is a
 process of its own, bound to as many cores as it has threads, and sleeps while others run; the C++ program is started
 anew every round. At the end stand the aims; with one thread the ratio by CPU time shows what it is on a free machine.
-Takes about four minutes on two free cores; needs torch, and what
-`bash ascend310_infer/build.sh --help` lists.
+Fewer images than the largest batch are taken several times. Takes about four minutes on two free cores; needs torch,
+and what `bash ascend310_infer/build.sh --help` lists.
 """
 import argparse
 import json
@@ -29,6 +29,10 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from benchmarks.child import answer_of, end, reason, tell  # noqa: E402
+from benchmarks.machine import machine_line  # noqa: E402
+from src.errors import DataError, run_main  # noqa: E402
 
 NAMES = {"eval": "eval.py (MindSpore {mindspore})", "torch": "PyTorch {torch}, float32",
          "onnx": "onnxruntime {onnxruntime}, float32", "int8": "onnxruntime {onnxruntime}, INT8",
@@ -114,23 +118,17 @@ class Worker:
 
     def wait(self) -> None:
         """Waits until it has loaded the network and run a few calls."""
-        while (line := self.process.stdout.readline()) != "ready\n":
-            if not line:
-                raise SystemExit(f"error: {self.name} failed, see above")
+        while answer_of(self.name, self.process, "; see above") != "ready":
+            pass  # something else that a library prints
 
     def times(self) -> Times:
         """Runs a round."""
-        try:
-            self.process.stdin.write("go\n")
-            self.process.stdin.flush()
-            return tuple(json.loads(self.process.stdout.readline()))
-        except (BrokenPipeError, json.JSONDecodeError):
-            raise SystemExit(f"error: {self.name} failed, see above") from None
+        tell(self.process)
+        return tuple(json.loads(answer_of(self.name, self.process, "; see above")))
 
     def close(self) -> None:
         """Ends the process."""
-        self.process.stdin.close()
-        self.process.wait()
+        end(self.process)
 
 
 class Program:
@@ -138,11 +136,12 @@ class Program:
 
     def __init__(self, program: Path, folder: Path, args: argparse.Namespace, threads: int, batch: int) -> None:
         self.threads, self.folder = threads, folder
-        count = min(_IMAGES, calls(args, batch) * batch)
+        paths = sorted((folder / "images").iterdir())
+        count = min(len(paths), calls(args, batch) * batch)
         chosen = folder / f"images_{count}"
         if not chosen.exists():
             chosen.mkdir()
-            for path in sorted((folder / "images").iterdir())[:count]:
+            for path in paths[:count]:
                 shutil.copy(path, chosen)
         self.command = [str(program), "--device_type=CPU", f"--mindir_path={folder}/batch_{batch}.mindir",
                         f"--dataset_path={chosen}", f"--output_path={folder}", f"--threads={threads}"]
@@ -161,7 +160,7 @@ class Program:
         done = subprocess.run(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                               env={**os.environ, "GLOG_v": "3"}, preexec_fn=lambda: bind(self.threads))
         if done.returncode:
-            raise SystemExit(f"error: the C++ program failed: {done.stderr.strip()[-500:]}")
+            raise SystemExit(f"error: the C++ program failed, {reason(done.returncode, done.stderr)}")
         text = (self.folder / "time_Result" / "test_perform_static.txt").read_text()
         return tuple(float(text.split(f"median {kind}: ")[1].split(" ms")[0]) for kind in ("time", "CPU time"))
 
@@ -174,17 +173,30 @@ def calls(args: argparse.Namespace, batch: int) -> int:
     return max(4, args.calls // batch)
 
 
+def choose_images(paths: list[str], largest: int) -> list[str]:
+    """Some images from all over the list; where they are fewer than the largest batch, they come again.
+
+    Raises:
+        DataError: the list is empty.
+    """
+    if not paths:
+        raise DataError("no image to read: name a folder of word images with --images")
+    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, max(_IMAGES, largest)).astype(int))]
+    if len(chosen) < largest:
+        print(f"note: {len(chosen)} images for a batch of {largest}: they are taken several times", file=sys.stderr)
+    return [chosen[i % len(chosen)] for i in range(max(len(chosen), largest))]
+
+
 def prepare(args: argparse.Namespace, folder: Path) -> Path | None:
     """Writes images and models; returns the C++ program if it takes part."""
     from predict import find_images
     from src.embedded import embedded_set
     from src.preprocess import InputSpec, read_image, to_batch
 
-    paths = list(find_images((args.images or str(embedded_set()),)))
-    paths = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, _IMAGES).astype(int))]
+    paths = choose_images(list(find_images((args.images or str(embedded_set()),))), max(args.batch))
     (folder / "images").mkdir()
     for number, path in enumerate(paths):
-        shutil.copy(path, folder / "images" / f"{number:03d}{Path(path).suffix}")
+        shutil.copy(path, folder / "images" / f"{number:06d}{Path(path).suffix}")
     # As the C++ program lists them.
     images = [read_image(path) for path in sorted((folder / "images").iterdir())]
     np.save(folder / "images.npy", to_batch(images, InputSpec()))
@@ -245,10 +257,18 @@ def table(title: str, settings: list[tuple[int, int]], rows: list[tuple[str, lis
     return "\n".join([*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows)])
 
 
+def version_of(package: str) -> str:
+    """Version of a package; empty where it is not installed, which is no mistake in a contender left out."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def report(args: argparse.Namespace, settings: list[tuple[int, int]],
            results: dict[tuple[int, int], dict[str, list[Times]]]) -> str:
     """The tables and the aims."""
-    versions = {package: metadata.version(package) for package in ("mindspore", "torch", "onnxruntime")}
+    versions = {package: version_of(package) for package in ("mindspore", "torch", "onnxruntime")}
     first = args.only[0]
     elapsed, cpu = [], []
     for name in args.only:
@@ -279,7 +299,7 @@ def report(args: argparse.Namespace, settings: list[tuple[int, int]],
     return "\n\n".join(parts)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint_path", required=True)
@@ -290,13 +310,13 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20, help="a round, at batch 1")
     parser.add_argument("--only", nargs="+", choices=list(NAMES), default=list(NAMES))
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    if min(args.rounds, args.calls, *args.batch, *args.threads) < 1:
+        parser.error("--rounds, --calls, --batch and --threads must be 1 or more")
     args.checkpoint_path = os.path.abspath(args.checkpoint_path)
     if args.worker:
         work(args)
         return
-    from benchmarks.machine import machine_line
-
     args.only = [name for name in ("torch", "eval", "onnx", "int8", "cpp") if name in args.only]
     cores = len(os.sched_getaffinity(0))
     threads = [count for count in args.threads if count <= cores]
@@ -314,4 +334,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -4,11 +4,12 @@
 
 `start` counts from the call of train.py to the end of its first step at batch 64, compilation of the graph included
 (the C++ operators are in their cache, as after the first run on a machine). `overhead` is the share of a training
-loop that is neither the train cell nor the reading of the batch: learning rate, loss log, progress, decoding for the
-metric is measured beside it. `memory` trains 2,000 steps at batch 64 and watches the process; it takes half an hour.
+loop that is neither the train cell nor the reading of the batch: learning rate, loss log, progress; decoding for the
+metric is measured beside it. These three are medians of the repeats, and what is compared takes turns. `memory` is one
+run: it trains 2,000 steps at batch 64 and reads the memory of the process at every step (VmRSS, and RssAnon, which
+leaves files out), with a checkpoint after each quarter; it takes half an hour.
 """
 import argparse
-import contextlib
 import json
 import os
 import re
@@ -17,12 +18,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.child import output_of, reason  # noqa: E402
+from benchmarks.machine import machine_line  # noqa: E402
+
 PROGRAMS = ("train.py", "eval.py", "predict.py", "export.py", "eval_onnx.py", "benchmark.py", "generate_synth.py")
+BATCH = 64
+WARM_UP, STEPS = 3, 10  # of a run of the overhead part: steps that do not count, steps that do
+MEMORY = {"VmRSS": "all resident", "RssAnon": "without files"}  # lines of /proc/PID/status
+
+
+class EnoughStepsError(Exception):
+    """Ends a run of the overhead part."""
 
 
 def run_help(repeats: int) -> None:
@@ -31,9 +43,9 @@ def run_help(repeats: int) -> None:
     for _ in range(repeats):
         for program in PROGRAMS:
             begin = time.perf_counter()
-            subprocess.run([sys.executable, str(ROOT / program), "--help"], check=True, stdout=subprocess.DEVNULL)
+            output_of(f"{program} --help", [sys.executable, str(ROOT / program), "--help"])
             times[program].append(time.perf_counter() - begin)
-    print("| command | s (aim: 0.5) |\n|---|---|")
+    print(f"| command, median of {repeats} turns | s (aim: 0.5) |\n|---|---|")
     for program, found in times.items():
         print(f"| python {program} --help | {statistics.median(found):.2f} |")
 
@@ -42,13 +54,12 @@ def train_command(folder: str, *options: str) -> list[str]:
     """Command of a training on the embedded words."""
     from src.embedded import embedded_set
     return [sys.executable, "-u", str(ROOT / "train.py"), "--device_target=CPU", "--train_dataset=synth",
-            f"--train_dataset_path={embedded_set()}", "--batch_size=64", f"--output_dir={folder}", "--optimizer=adamw",
-            "--learning_rate=0.001", "--loss_reduction=mean", "--show_progress=never", *options]
+            f"--train_dataset_path={embedded_set()}", f"--batch_size={BATCH}", f"--output_dir={folder}",
+            "--optimizer=adamw", "--learning_rate=0.001", "--loss_reduction=mean", "--show_progress=never", *options]
 
 
 def run_start(repeats: int) -> None:
     """Times train.py from its call to the line of its first step."""
-    print("| train.py, batch 64 | s from call to first finished step (aim: 20) |\n|---|---|")
     names = {"own operators": (), "own operators, bf16": ("--amp=bf16",), "stock operators": ("--cpu_operators=stock",)}
     times: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
@@ -58,9 +69,11 @@ def run_start(repeats: int) -> None:
                 begin = time.perf_counter()
                 with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
                     if not any("step: 1," in line for line in child.stdout):
-                        raise SystemExit(f"train.py ended before its first step; try: {' '.join(command)}")
+                        raise SystemExit(f"error: train.py ended before its first step; try: {' '.join(command)}")
                     times[name].append(time.perf_counter() - begin)
                     child.kill()
+    print(f"| train.py, batch {BATCH}, median of {repeats} turns | s from call to first finished step (aim: 20) |\n"
+          "|---|---|")
     for name, found in times.items():
         print(f"| {name} | {statistics.median(found):.1f} |")
 
@@ -91,10 +104,10 @@ def overhead_worker(folder: str) -> None:
             loss["value"] = float(results[0].asnumpy())  # waits for the step
             steps.append(time.perf_counter())
             spent["cell"] += steps[-1] - begin
-            if len(steps) == 5:  # compiled and warm
+            if len(steps) == WARM_UP:  # compiled
                 spent.update(cell=0.0, read=0.0)
-            if len(steps) == 45:
-                raise StopIteration
+            if len(steps) == WARM_UP + STEPS:
+                raise EnoughStepsError
             return results
 
     def reading(*arguments):
@@ -108,9 +121,12 @@ def overhead_worker(folder: str) -> None:
             yield batch
 
     trainer.cell, trainer.dataset.epoch = Timed(), reading
-    with contextlib.suppress(StopIteration, RuntimeError):
+    try:
         trainer.run(start)
-    whole = steps[-1] - steps[4]
+    except EnoughStepsError:
+        whole = steps[-1] - steps[WARM_UP - 1]
+    else:
+        raise SystemExit(f"error: the embedded words are fewer than {WARM_UP + STEPS} batches")
 
     import numpy as np
 
@@ -118,67 +134,81 @@ def overhead_worker(folder: str) -> None:
     from src.crnn_accuracy import CRNNAccuracy
     charset = Charset.from_config(config.label_dict)
     metric = CRNNAccuracy(charset)
-    scores = np.random.default_rng(0).normal(size=(24, 64, charset.class_num)).astype(np.float32)
-    labels = np.full((64, 23), charset.blank, np.int32)
+    scores = np.random.default_rng(0).normal(size=(24, BATCH, charset.class_num)).astype(np.float32)
+    labels = np.full((BATCH, 23), charset.blank, np.int32)
     labels[:, :6] = 1
     begin = time.perf_counter()
     for _ in range(20):
         metric.update(scores, labels)
-    print(json.dumps({"whole": whole, **spent, "steps": len(steps) - 5,
-                      "decode": (time.perf_counter() - begin) / 20}))
+    decode = (time.perf_counter() - begin) / 20
+    step, cell, read = whole / STEPS, spent["cell"] / STEPS, spent["read"] / STEPS
+    print(json.dumps({"step": step, "cell": cell, "read": read, "rest": step - cell - read, "decode": decode}))
 
 
-def run_overhead() -> None:
-    """Prints the shares of a training step."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, __file__, "--worker", folder], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    step = found["whole"] / found["steps"]
-    rest = found["whole"] - found["cell"] - found["read"]
-    print(f"| part of a training step at batch 64 ({1000 * step:.0f} ms) | ms | share (aim of the last two: 1 %) |\n"
-          "|---|---|---|")
-    for name, seconds in (("train cell", found["cell"] / found["steps"]),
-                          ("waiting for the batch", found["read"] / found["steps"]),
-                          ("everything else: rates, log, progress", rest / found["steps"]),
-                          ("decoding and metric of such a batch", found["decode"])):
-        print(f"| {name} | {1000 * seconds:.2f} | {100 * seconds / step:.2f} % |")
+def run_overhead(repeats: int) -> None:
+    """Prints the parts of a training step, from so many runs of train.py's loop."""
+    runs: list[dict[str, float]] = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            text = output_of("the training of the overhead part", [sys.executable, __file__, "--worker", folder])
+        runs.append(json.loads(text.splitlines()[-1]))
+    step = statistics.median(run["step"] for run in runs)
+    print(f"| part of a training step at batch {BATCH} ({1000 * step:.0f} ms), medians of {repeats} runs of {STEPS} "
+          "steps | ms | share (aim of the last two: 1 %) |\n|---|---|---|")
+    for name, key in (("train cell", "cell"), ("waiting for the batch", "read"),
+                      ("everything else: rates, log, progress", "rest"),
+                      ("decoding and metric of such a batch", "decode")):
+        seconds = statistics.median(run[key] for run in runs)
+        share = statistics.median(run[key] / run["step"] for run in runs)
+        print(f"| {name} | {1000 * seconds:.2f} | {100 * share:.2f} % |")
 
 
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process, MiB."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def memory_mib(pid: int) -> tuple[float, ...]:
+    """Memory of a process in MiB, in the order of MEMORY."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(tuple(MEMORY))}
+    return tuple(int(found.get(key, 0)) / 1024 for key in MEMORY)
 
 
 def run_memory(steps: int, options: list[str]) -> None:
-    """Trains and prints the resident memory by tenths of the run."""
-    seen: list[tuple[int, float]] = []
+    """Trains once and prints the memory at some steps of the run, its largest, and that of every tenth of the run."""
+    saved = steps // 4
+    seen: list[tuple[float, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
-        command = train_command(folder, f"--epoch_size={steps // 187 + 1}", "--per_print_time=1", *options)
+        command = train_command(folder, f"--epoch_size={steps // 187 + 1}", "--per_print_time=1",
+                                f"--save_checkpoint_steps={saved}", *options)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
             for line in child.stdout:
-                match = re.search(r"epoch: \d+ step: \d+", line)
-                if match:
-                    seen.append((len(seen) + 1, resident_mib(child.pid)))
+                if re.search(r"epoch: \d+ step: \d+", line):
+                    seen.append(memory_mib(child.pid))
                 if len(seen) >= steps:
                     break
+            else:
+                raise SystemExit(f"error: train.py ended after {len(seen)} of {steps} steps, {reason(child.wait())}; "
+                                 f"try: {' '.join(command)}")
             child.kill()
-    print(f"| steps, batch 64 {' '.join(options)} | largest resident memory, MiB (aim: 3,072, flat) |\n|---|---|")
+    print(f"| train.py {' '.join(options)}, batch {BATCH}, one run of {steps:,} steps | "
+          + " | ".join(f"{key}, MiB ({what})" for key, what in MEMORY.items())
+          + " |\n|---" + "|---" * len(MEMORY) + "|")
+
+    def row(what: str, values: Iterable[float]) -> None:
+        print(f"| {what} | " + " | ".join(f"{value:,.0f}" for value in values) + " |")
+
+    row("after step 1", seen[0])
+    row(f"after the first checkpoint (step {saved + 1:,})", seen[saved])  # step `saved` is printed before it is saved
+    row(f"at the end (step {steps:,})", seen[-1])
+    row("largest (aim of VmRSS: 3,072, flat)", map(max, zip(*seen, strict=True)))
     for tenth in range(10):
-        part = seen[len(seen) * tenth // 10:len(seen) * (tenth + 1) // 10]
-        print(f"| {part[0][0]} to {part[-1][0]} | {max(mib for _, mib in part):,.0f} |")
+        first, last = steps * tenth // 10, steps * (tenth + 1) // 10
+        row(f"largest of steps {first + 1:,} to {last:,}", map(max, zip(*seen[first:last], strict=True)))
 
 
 def main() -> None:
     """Measures what was asked for."""
-    from benchmarks.machine import machine_line
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = ("help", "start", "overhead", "memory")
     parser.add_argument("--only", nargs="+", choices=parts, default=["help", "start", "overhead"])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="of all parts but memory (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=2000, help="of the memory run (default: %(default)s)")
     parser.add_argument("--amp", choices=("none", "bf16"), default="none", help="of the memory run")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -186,9 +216,12 @@ def main() -> None:
     if args.worker:
         overhead_worker(args.worker)
         return
-    print(f"{machine_line()}; threads {os.environ.get('OMP_NUM_THREADS', 'all')}; medians of {args.repeats}\n")
+    if args.steps < 10 or args.repeats < 1:
+        parser.error("--steps must be 10 or more, --repeats 1 or more")
+    print(f"{machine_line()}; threads {os.environ.get('OMP_NUM_THREADS', 'all')}\n", flush=True)
     for part in args.only:
-        {"help": lambda: run_help(args.repeats), "start": lambda: run_start(args.repeats), "overhead": run_overhead,
+        {"help": lambda: run_help(args.repeats), "start": lambda: run_start(args.repeats),
+         "overhead": lambda: run_overhead(args.repeats),
          "memory": lambda: run_memory(args.steps, [f"--amp={args.amp}"])}[part]()
         print(flush=True)
 

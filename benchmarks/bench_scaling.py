@@ -9,6 +9,7 @@ is whole: forward, CTC loss (sum), backward, reduce, clipping, SGD. Threads and 
 use; give it two, idle ones: `taskset -c 0,1 python benchmarks/bench_scaling.py`.
 """
 import argparse
+import contextlib
 import os
 import socket
 import statistics
@@ -21,12 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.bench_train_step import CLASSES, make_batch  # noqa: E402
+from benchmarks.child import answer_of, end, tell  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
 
 # name -> processes, threads of each
 CONTENDERS = {"one process, two threads": (1, 2), "one process, one thread": (1, 1),
               "two processes, one thread each": (2, 1)}
 STEPS = 3
+_HINT = "; run again with VERBOSE=1 to see why"
 
 
 def worker(batch: int, dtype: str) -> None:
@@ -74,8 +77,8 @@ def worker(batch: int, dtype: str) -> None:
 class Contender:
     """Worker processes and the times of their steps."""
 
-    def __init__(self, processes: int, threads: int, batch: int, dtype: str) -> None:
-        self.batch, self.seconds = batch, []
+    def __init__(self, name: str, processes: int, threads: int, batch: int, dtype: str) -> None:
+        self.name, self.batch, self.seconds = name, batch, []
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         roles = [{}]
         if processes > 1:
@@ -90,27 +93,26 @@ class Contender:
         self.processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet,
                                            text=True, env=environment | role) for role in roles]
         self.workers = self.processes[-processes:]
-        for process in self.workers:
-            if process.stdout.readline() != "ready\n":
-                self.close()
-                raise SystemExit("a worker did not start; run again with VERBOSE=1 to see why")
+        try:
+            for process in self.workers:
+                answer_of(name, process, _HINT)
+        except SystemExit:
+            self.close(1.0)  # the others wait for the one that failed
+            raise
 
     def run(self) -> None:
         """Runs a few steps; the slower process counts."""
         for process in self.workers:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        self.seconds.append(max(float(process.stdout.readline()) for process in self.workers))
+            tell(process)
+        self.seconds.append(max(float(answer_of(self.name, process, _HINT)) for process in self.workers))
 
-    def close(self) -> None:
-        """Ends the processes."""
+    def close(self, seconds: float = 60.0) -> None:
+        """Ends the processes, within so many seconds each."""
         for process in self.processes:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
         for process in reversed(self.processes):
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            end(process, seconds)
 
 
 def main() -> None:
@@ -121,22 +123,23 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.batch % 2:
-        parser.error("--batch must be even: two processes share it")
+    if args.batch < 2 or args.batch % 2 or args.repeats < 1:
+        parser.error("--batch must be even, as two processes share it, and --repeats 1 or more")
     if args.worker:
         worker(args.batch, args.dtype)
         return
+    machine = machine_line(("mindspore", "numpy"))  # before the load is ours
     contenders = {}
     try:
         for name, (processes, threads) in CONTENDERS.items():
-            contenders[name] = Contender(processes, threads, args.batch, args.dtype)
+            contenders[name] = Contender(name, processes, threads, args.batch, args.dtype)
         for _ in range(args.repeats):
             for contender in contenders.values():
                 contender.run()
     finally:
         for contender in contenders.values():
             contender.close()
-    print(f"{machine_line(('mindspore', 'numpy'))}; batch {args.batch}, {args.dtype}, medians of {args.repeats} "
+    print(f"{machine}; batch {args.batch}, {args.dtype}, medians of {args.repeats} "
           f"interleaved turns of {STEPS} steps\n")
     print("| training of V2 | images/s | slowest to fastest turn | to one process, two threads |\n|---|---|---|---|")
     base = None

@@ -1,6 +1,6 @@
 """Training step of CRNN V2: stock MindSpore, this project's accelerator and PyTorch, as a Markdown table.
 
-    python benchmarks/bench_train_step.py [--batch 16 64] [--repeats 5] [--only onednn-float32 torch-float32]
+    python benchmarks/bench_train_step.py [--batch 16 64] [--repeats 7] [--only onednn-float32 torch-float32]
 
 On a machine that others use too, wall times say little, and threads that spin while they wait spoil CPU times: compare
 the CPU time column of `OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/bench_train_step.py` then.
@@ -22,6 +22,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.child import answer_of, end, tell  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
 
 CONTENDERS = ("stock-cap", "onednn-float32", "onednn-bfloat16", "torch-float32", "torch-bfloat16")
@@ -31,6 +32,7 @@ NAMES = {"stock-cap": "MindSpore, stock operators under ONEDNN_MAX_CPU_ISA=AVX2"
          "torch-float32": "PyTorch, float32",
          "torch-bfloat16": "PyTorch, bfloat16 autocast, channels last"}
 CLASSES = 37
+_HINT = "; run again with VERBOSE=1 to see why"
 
 
 def make_batch(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -127,19 +129,16 @@ class Contender:
         command = [sys.executable, __file__, "--worker", name, "--batch", str(size)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL)
-        if self.process.stdout.readline() != "ready\n":
-            raise SystemExit(f"{name} did not start; run again with VERBOSE=1 to see why")
+        answer_of(name, self.process, _HINT)
 
     def step(self) -> None:
         """Runs one step."""
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        self.steps.append(json.loads(self.process.stdout.readline()))
+        tell(self.process)
+        self.steps.append(json.loads(answer_of(self.name, self.process, _HINT)))
 
     def close(self) -> None:
         """Ends the process."""
-        self.process.stdin.close()
-        self.process.wait(60)
+        end(self.process)
 
     def median(self, key: str) -> float:
         """Median seconds of a step."""
@@ -148,8 +147,10 @@ class Contender:
 
 def measure(names: list[str], size: int, repeats: int) -> list[Contender]:
     """Lets the contenders take turns."""
-    contenders = [Contender(name, size) for name in names]
+    contenders: list[Contender] = []
     try:
+        for name in names:
+            contenders.append(Contender(name, size))
         for _ in range(repeats):
             for contender in contenders:
                 contender.step()
@@ -170,7 +171,9 @@ def main() -> None:
     if args.worker:
         worker(args.worker, args.batch[0])
         return
-    print(f"{machine_line(('mindspore', 'torch', 'numpy'))}; medians of {args.repeats} interleaved steps\n")
+    if min(args.repeats, *args.batch) < 1:
+        parser.error("--repeats and --batch must be 1 or more")
+    print(f"{machine_line(('mindspore', 'torch', 'numpy'))}; medians of {args.repeats} interleaved steps\n", flush=True)
     print("| batch | training step of V2 | images/s | CPU ms per image | to PyTorch float32 (time) | (CPU time) |")
     print("|---|---|---|---|---|---|")
     for size in args.batch:

@@ -10,11 +10,12 @@ from src import ctc
 from src.charset import Charset
 from src.decode import Reading
 
+PACKAGES = ("fast-ctc-decode", "flashlight-text", "pyctcdecode")
 Read = Callable[[np.ndarray], list[Reading]]
 
 
 def installed(charset: Charset, beam_width: int) -> dict[str, Read]:
-    """Name and version -> decoder of logits (T, N, C); the confidence is not filled in."""
+    """Name -> decoder of logits (T, N, C); the confidence is not filled in."""
     found = {}
     for make in (fast_ctc_decode, flashlight_text, pyctcdecode):
         # kenlm, which pyctcdecode asks for, is for language models only.

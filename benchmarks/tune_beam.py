@@ -15,6 +15,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.machine import machine_line  # noqa: E402
 from src.decode import BeamDecoder, GreedyDecoder  # noqa: E402
 from src.errors import run_main  # noqa: E402
 from src.language_model import CharacterModel  # noqa: E402
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=1000, help="words to draw (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=77, help="of the drawing (default: %(default)s)")
     args = parser.parse_args(argv)
+    machine = machine_line(("mindspore", "numpy", "pillow", "opencv-python-headless"))
     words = read_words(args.words)
     logits, texts, charset = read_drawn(args.checkpoint_path, words, args.images, args.seed)
     keys = np.array([normalise(text, charset) for text in texts])
@@ -64,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
               f"{100 * right[~known].mean():.1f} | {cer:.4f} |", flush=True)
         return right.mean(), -cer
 
-    print(f"{len(texts)} drawn words, {int(known.sum())} of them known to the model\n\n"
+    print(f"{machine}\n{len(texts)} drawn words (seed {args.seed}), {int(known.sum())} of them known to the model; one "
+          "run, the same every time with the same fonts\n\n"
           "| decoder | all % | known % | unknown % | CER |\n|---|---|---|---|---|")
     row("greedy", GreedyDecoder(charset))
     row("beam 10, no model", BeamDecoder(charset))

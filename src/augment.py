@@ -146,7 +146,8 @@ class Augmenter:
         """
         if max(image.shape) > _LONGEST_SIDE:
             factor = _LONGEST_SIDE / max(image.shape)
-            image = cv2.resize(image, None, fx=factor, fy=factor)
+            rows, columns = image.shape[:2]
+            image = cv2.resize(image, (max(1, round(columns * factor)), max(1, round(rows * factor))))
         draws = iter(rng.random(sum(_DRAWS.values())).tolist())
         draw = {group: list(itertools.islice(draws, count)) for group, count in _DRAWS.items()}
         result = self._soften(self._map(image, draw["map"]), image.shape, draw["soften"])

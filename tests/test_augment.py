@@ -101,7 +101,7 @@ def test_words_stay_readable_by_correlation():
         assert np.mean(found) > least
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3), (33000, 2), (32, 40000)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3), (33000, 2), (32, 40000), (70000, 1)])
 def test_odd_shapes(shape):
     for spec in (SPEC, InputSpec(widths=(64, 100, 256))):
         augment = Augmenter(PRESETS["strong"], spec)

@@ -48,6 +48,21 @@ def test_scores_follow_the_weights(weights):
     np.testing.assert_allclose(twin_scores(other, images), scores + 1, atol=1e-5)
 
 
+def test_what_is_no_npz_file_is_told_in_a_sentence(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(path, a=np.arange(5000.0))
+    whole = path.read_bytes()
+    np.save(tmp_path / "array.npy", np.arange(3.0))
+    torch.save({"a": torch.zeros(9)}, tmp_path / "state.pt")
+    for content in (whole[:len(whole) // 2], b"", whole[:600] + b"XX" + whole[602:],
+                    (tmp_path / "array.npy").read_bytes(), (tmp_path / "state.pt").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="w.npz is no .npz file of weights, or it is damaged or cut off;"):
+            read_parts([str(path)])
+    path.write_bytes(whole)
+    assert read_parts([str(path)])["a"].dtype == np.float32
+
+
 def test_messages(weights, tmp_path):
     path = str(tmp_path / "w.npz")
     save_npz(tmp_path / "w.npz", {name: value for name, value in weights.items() if "conv3" not in name})
@@ -60,6 +75,9 @@ def test_messages(weights, tmp_path):
     (tmp_path / "text.npz").write_text("no weights")
     with pytest.raises(CheckpointError, match="is no .npz file"):
         read_parts([str(tmp_path / "text.npz")])
+    for name, message in (("missing.npz", "does not exist"), ("", "is a folder")):
+        with pytest.raises(CheckpointError, match=message):
+            read_parts([str(tmp_path / name)])
     with pytest.raises(CheckpointError, match="must end in .ckpt"):
         main([path, "-o", "x"])
     with pytest.raises(DataError, match="holds no .png or .jpg"):

@@ -58,6 +58,31 @@ def test_several_ranks_see_as_many_batches():
     assert stage.images == 8 * 480
 
 
+TABLE = """step\tminutes\timages\tdrawn\tloss\tlearning_rate\timages_per_s\tdrawn_per_s\tval_acc
+100\t0.5\t1600\t900\t20.5\t1e-3\t55\t30\t
+200\t1.0\t3200\t900\t4.0\t1e-3\t55\t30\t0.2500
+200\t1.0\t3200\t900\t\t\t\t\t0.2600
+"""
+
+
+def test_the_table_of_the_twin():
+    (stage,) = read_log(TABLE.split("\n"), "a")
+    assert stage.losses == [(1600, 20.5), (3200, 4.0)] and stage.accuracies == [(3200, 0.25), (3200, 0.26)]
+    assert (stage.name, stage.images) == ("a", 3200)
+    again = TABLE + "150\t0.8\t2400\t900\t5.0\t1e-3\t55\t30\t\n200\t1.0\t3200\t900\t3.9\t1e-3\t55\t30\t\n250\t1.1"
+    (stage,) = read_log(again.split("\n"), "a")
+    assert stage.losses == [(1600, 20.5), (2400, 5.0), (3200, 3.9)] and not stage.accuracies
+
+
+def test_both_kinds_of_logs_are_stages_of_one_training(tmp_path, capsys):
+    (tmp_path / "log.tsv").write_text(TABLE)
+    (tmp_path / "log.txt").write_text(LOG)
+    assert main([f"{tmp_path}/log.tsv:twin", f"{tmp_path}/log.txt:real", "-o", str(tmp_path / "curve.svg")]) == 0
+    assert "2 stages, 3,680 images" in capsys.readouterr().out
+    picture = (tmp_path / "curve.svg").read_text()
+    assert "twin: 3k" in picture and "real: 0k" in picture and picture.count("<circle") == 3
+
+
 def test_the_picture(tmp_path, capsys):
     (tmp_path / "a.txt").write_text(LOG)
     (tmp_path / "b<&.txt").write_text(LOG.replace("20.5", "nan"))
@@ -82,6 +107,9 @@ def test_the_picture(tmp_path, capsys):
 def test_what_cannot_be_drawn(tmp_path):
     with pytest.raises(DataError, match="holds no line such as"):
         read_log(["nothing"], "x")
+    for lines in ([], TABLE.split("\n")[:1]):
+        with pytest.raises(DataError, match="no row of a log.tsv with a loss"):
+            read_log(lines, "x")
     with pytest.raises(DataError, match="missing.txt cannot be read .No such file"):
         main([str(tmp_path / "missing.txt"), "-o", str(tmp_path / "x.svg")])
     with pytest.raises(DataError, match="nothing to draw"):

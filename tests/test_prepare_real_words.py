@@ -146,3 +146,17 @@ def test_genuine_words(shared_data):
         name, source = parse_set(f"{kind}:{shared_data / folder}", "train")
         groups, known = groups_of(source)
         assert name == folder and not known and len(set(groups)) == scenes
+
+
+def test_words_can_be_written_as_they_are_compared(tmp_path, capsys):
+    texts = ("Top-up", "3 EXIT!", "caf\u00e9", "no.\u00b2", "plain", "--")
+    folder = make_list(tmp_path / "set", {f"w{i}.png": (i, text) for i, text in enumerate(texts)})
+    assert main([f"list:{folder}", "-o", str(tmp_path / "out"), "--val_share", "0", "--normalise"]) == 3
+    assert words(tmp_path / "out" / "train") == ["topup", "3exit", "plain"]
+    report = (tmp_path / "out" / "report.txt").read_text().splitlines()
+    assert len(report) == 3 and "'caf\u00e9' has letters or digits that are no classes (\u00e9)" in report[0]
+    assert main([f"list:{folder}", "-o", str(tmp_path / "as_is"), "--val_share", "0"]) == 3
+    assert words(tmp_path / "as_is" / "train") == [*texts[:5]]
+    # One set half written with the option and half without must not come about.
+    with pytest.raises(DataError, match="already holds"):
+        main([f"list:{folder}", "-o", str(tmp_path / "out"), "--val_share", "0"])

@@ -136,14 +136,15 @@ def test_kern_table_is_found_in_single_files_and_collections(tmp_path):
     without, having = directory(b"cmap", b"glyf"), directory(b"cmap", b"kern")
     offsets = (20, 20 + len(without))
     collection = b"ttcf" + struct.pack(">IIII", 0x10000, 2, *offsets) + without + having
-    for name, content in (("a.ttf", without), ("b.ttf", having), ("c.ttc", collection), ("d.ttf", having[:20]),
-                          ("e.ttf", b"")):
+    for name, content in (("a.ttf", without), ("b.ttf", having), ("c.ttc", collection), ("d.ttf", having[:28]),
+                          ("e.ttf", having[:20]), ("f.ttc", collection[:15]), ("g.ttf", b"wOFF" + having[4:])):
         (tmp_path / name).write_bytes(content)
     assert not has_kern_table(tmp_path / "a.ttf") and has_kern_table(tmp_path / "b.ttf")
     assert not has_kern_table(tmp_path / "c.ttc", 0) and has_kern_table(tmp_path / "c.ttc", 1)
-    assert not has_kern_table(tmp_path / "d.ttf")
-    with pytest.raises(ValueError, match="e.ttf ends inside its table directory"):
-        has_kern_table(tmp_path / "e.ttf")
+    assert has_kern_table(tmp_path / "g.ttf")
+    for name in ("d.ttf", "e.ttf", "f.ttc"):
+        with pytest.raises(ValueError, match=f"{name} ends inside its table directory"):
+            has_kern_table(tmp_path / name)
 
 
 def test_decorative_faces_are_held_to_their_share(hard):

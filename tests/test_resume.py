@@ -280,3 +280,22 @@ def test_the_seed_of_the_run_is_taken_over(data, whole, tmp_path, capsys):
     assert config.seed == trainer.dataset.seed == 7
     build(data, path, "--seed=8")
     assert "trained with seed 7, now it is 8" in capsys.readouterr().err
+
+
+def test_weights_as_a_new_start_leave_another_runs_files_alone(data, whole, tmp_path, capsys):
+    """train_start_epoch=0 in a folder that was used before: its checkpoints stay, its best one does not count."""
+    options = ["--epoch_size=1", "--run_eval=True", "--train_eval_dataset=synth", f"--train_eval_dataset_path={data}",
+               "--eval_start_epoch=1", "--keep_checkpoint_max=1"]
+    (tmp_path / "ckpt").mkdir()
+    other = tmp_path / "ckpt" / "crnn-9_9.ckpt"
+    other.write_bytes((whole[1] / "crnn-1_1.ckpt").read_bytes())
+    start = ["--train_start_epoch=0", f"--resume_ckpt={whole[1] / 'crnn-1_2.ckpt'}"]
+    for _ in range(2):
+        capsys.readouterr()
+        assert run(data, tmp_path, *options, *start)[0] == 0
+        assert "update best checkpoint at" in capsys.readouterr().out
+        assert other.is_file()
+    # The later part of the same run counts them: the best one before it and the checkpoints, of which one stays.
+    options[0] = "--epoch_size=2"
+    assert run(data, tmp_path, *options, f"--resume_ckpt={tmp_path / 'ckpt' / 'crnn-1_3.ckpt'}")[0] == 0
+    assert not other.is_file() and [path.name for path in newest(tmp_path).parent.glob("crnn-*")] == ["crnn-2_3.ckpt"]

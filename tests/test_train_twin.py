@@ -1,8 +1,13 @@
 """Training of the PyTorch twin: the feed of words, its parts against plain references, steps, and going on."""
 import io
+import json
+import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,9 +17,11 @@ torch = pytest.importorskip("torch", reason="the twin needs PyTorch")
 from src.augment import PRESETS, Strengths  # noqa: E402
 from src.errors import CheckpointError, ConfigError, CRNNError  # noqa: E402
 from src.render import RenderStyle, WordRenderer, find_fonts  # noqa: E402
+from tools import train_twin, word_feed  # noqa: E402
+from tools.plot_training import read_log  # noqa: E402
 from tools.torch_augment import augment_batch  # noqa: E402
 from tools.torch_twin import CRNN, to_mindspore  # noqa: E402
-from tools.train_twin import COLUMNS, TwinTrainer, main, parse  # noqa: E402
+from tools.train_twin import COLUMNS, TwinTrainer, cut_log, main, parse, write_config  # noqa: E402
 from tools.twin_parts import Ring, accuracy, frame_targets, rate, save_parts  # noqa: E402
 from tools.word_feed import CHARSET, CHUNK, Chunk, WordFeed, Words, draw_chunk, is_feasible, plan_feed  # noqa: E402
 
@@ -27,6 +34,17 @@ TINY = ["--device=cpu", "--batch_size=4", "--workers=1", "--prefill=256", "--rin
 @pytest.fixture(scope="module")
 def fonts():
     return find_fonts(clean=True)[:6]
+
+
+@pytest.fixture
+def fast_workers(tmp_path, monkeypatch):
+    """Workers that draw nothing: their images, classes and lengths are all 1."""
+    (tmp_path / "root" / "tools").mkdir(parents=True)
+    (tmp_path / "root" / "tools" / "word_feed.py").write_text(
+        "import sys\ndef work():\n    sys.stdin.buffer.read()\n    while True:\n"
+        f"        sys.stdout.buffer.write(b'\\1' * {CHUNK * (32 * 100 * 3 + 25)})\n")
+    monkeypatch.setattr(word_feed, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(train_twin, "_PLANNED", 1000)
 
 
 def chunk_of(texts, seed=0):
@@ -73,6 +91,20 @@ def test_feed_gives_every_number_once_and_tells_when_a_worker_dies(fonts, capfd)
         broken.take(wait=True)
     broken.close()
     assert "no font has all characters" in capfd.readouterr().err
+
+
+def test_closed_feed_leaves_nothing_behind(fast_workers, fonts):
+    feed = WordFeed(EASY, fonts, Words(["a"], np.zeros(1, np.int32)), 2, 5)
+    deadline = time.monotonic() + 60
+    while not feed._queue.full() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)  # now both threads wait for a place in the queue
+    assert feed._queue.full() and all(thread.is_alive() for thread in feed._threads)
+    feed.close()
+    assert not any(thread.is_alive() for thread in feed._threads)
+    assert all(process.poll() is not None and process.stdin.closed and process.stdout.closed
+               for process in feed._processes)
+    feed.close()
 
 
 def test_learning_rate():
@@ -140,6 +172,86 @@ def test_loss_falls_on_one_batch():
     assert 0 < change < 0.1, "the average follows the weights"
 
 
+def test_what_goes_on_equals_what_never_stopped(tmp_path):
+    def trainer():
+        return TwinTrainer(parse(["-o", str(tmp_path), "--steps=4", "--device=cpu", "--float32", "--warmup=0.1"]), CPU)
+
+    def steps(trainer, count):
+        return [float(trainer.train_step(*ring.sample(3, trainer.dice(0)))) for _ in range(count)]
+
+    ring = Ring(CHUNK, CPU)
+    ring.add(chunk_of(["ab", "c", "def", "12"] * (CHUNK // 4)))
+    first = trainer()
+    steps(first, 1)
+    first.save()
+    expected = steps(first, 2)
+    torch.rand(3)  # other dice do not matter
+    second = trainer()
+    assert second.resume() and second.step == 1
+    assert steps(second, 2) == pytest.approx(expected, rel=1e-4)
+    assert second.dice(0).random() != second.dice(1).random()
+    path = tmp_path / "state.pt"
+    whole = path.read_bytes()
+    for content in (whole[:len(whole) // 2], b"", b"hello"):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="state.pt is damaged, or no state that this program wrote: remove"):
+            second.resume()
+    torch.save({"model": {}}, path)
+    with pytest.raises(CheckpointError, match="state.pt is damaged"):
+        second.resume()
+    second.state_path = str(tmp_path)
+    with pytest.raises(CheckpointError, match="is a folder"):
+        second.resume()
+
+
+def test_stop_by_signal_and_what_is_on_record(tmp_path, monkeypatch, capfd, fast_workers, signals_as_usual):
+    out, step = tmp_path / "run", TwinTrainer.train_step
+    command = ["-o", str(out), "--steps=3", f"--state={tmp_path}/states/new/x.pt", "--float32", *TINY]
+
+    def stopped_step(trainer, *batch):
+        loss = step(trainer, *batch)
+        if trainer.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss
+
+    monkeypatch.setattr(TwinTrainer, "train_step", stopped_step)
+    handler = signal.getsignal(signal.SIGTERM)
+    assert main(command) == 143
+    assert "stopped: the same command goes on: 8 images" in capfd.readouterr().out
+    assert (tmp_path / "states" / "new" / "x.pt").is_file() and signal.getsignal(signal.SIGTERM) == handler
+    with open(out / "log.tsv", "a") as log:  # as if it had been killed after two more steps
+        log.write("3" + "\t9" * 8 + "\n4\t9")
+    assert main([*command, "--learning_rate=0.001"]) == 0
+    rows = [line.split("\t") for line in (out / "log.tsv").read_text().splitlines()]
+    assert [row[0] for row in rows] == ["step", "1", "2", "2", "3", "3"] and rows[4][1] != "9"
+    config = json.loads((out / "config.json").read_text())
+    assert (config["from_step"], config["options"]["learning_rate"], config["device_name"]) == (2, 0.001, "cpu")
+    assert config["options"].keys() == vars(parse(command)).keys() and config["torch"] == torch.__version__
+    assert config["faces"] > 0 and config["words"] > 10 and config["drawing_processes"] == 1
+    (before,) = config["earlier"]
+    assert before["from_step"] == 0 and before["options"] == vars(parse(command)) and "earlier" not in before
+    (stage,) = read_log((out / "log.tsv").read_text().split("\n"), "twin")
+    assert [images for images, _ in stage.losses] == [4, 8, 12] and len(stage.accuracies) == 2
+
+
+def test_log_and_configuration_that_are_not_there_or_damaged(tmp_path):
+    path = tmp_path / "log.tsv"
+    cut_log(path, 5)
+    assert path.read_text() == "\t".join(COLUMNS) + "\n"
+    path.write_text("no table\n7" + "\t" * 8 + "\n")
+    cut_log(path, 5)
+    assert path.read_text() == "\t".join(COLUMNS) + "\n" and len(list(tmp_path.iterdir())) == 1
+    path = tmp_path / "config.json"
+    for before in ("{", "[]", "7", "{}"):
+        path.write_text(before)
+        write_config(path, {"a": 1}, True)
+        assert json.loads(path.read_text()) == {"a": 1, "earlier": []}
+    write_config(path, {"a": 2}, True)
+    assert json.loads(path.read_text())["earlier"] == [{"a": 1}]
+    write_config(path, {"a": 3}, False)
+    assert json.loads(path.read_text())["earlier"] == []
+
+
 @pytest.mark.slow
 def test_run_goes_on_where_it_was(tmp_path, capsys):
     out = str(tmp_path / "run")
@@ -203,9 +315,22 @@ def test_bare_machine(repo):
 
 
 def test_messages(tmp_path, monkeypatch):
-    for words, message in ((["--batch_size=0"], "--batch_size 0"), (["--warmup=1"], "--warmup and --decay_from")):
+    for words, message in ((["--batch_size=0"], "--batch_size 0"), (["--warmup=1"], "--warmup and --decay_from"),
+                           (["--steps=0"], "--steps 0 must be above 0"), (["--steps=-3"], "--steps -3 must"),
+                           (["--workers=-1"], "--workers -1 must be 0 or more"), (["--ema=2"], "--ema 2.0 must be")):
         with pytest.raises(ConfigError, match=re.escape(message)):
             parse(["-o", "x", *words])
+    assert parse(["-o", "x", "--workers=0"]).steps is None
+    for device in ("gpu", "cuda:99", "meta"):
+        with pytest.raises(ConfigError, match=f"--device {device} cannot be used .*offers cpu"):
+            main(["-o", str(tmp_path / "x"), f"--device={device}"])
+    assert not (tmp_path / "x").exists()
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with pytest.raises(SystemExit):
         parse([])
+
+
+def test_commands_of_the_page_are_accepted(repo):
+    page = (repo / "docs" / "accelerator_training.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^python tools/train_twin.py (.*)$", page, re.MULTILINE)
+    assert len(commands) > 2 and all(parse(shlex.split(command, comments=True)) for command in commands)

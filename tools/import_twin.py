@@ -3,6 +3,8 @@ import argparse
 import glob
 import os
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,18 +24,24 @@ def read_parts(paths: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays of some .npz files together, float32.
 
     Raises:
-        CheckpointError: not such a file, or two hold the same name.
+        CheckpointError: a file cannot be read, is not such a file, or two hold the same name.
     """
     weights: dict[str, np.ndarray] = {}
     for path in paths:
+        if not os.path.isfile(path):
+            raise CheckpointError(f"{path} {'is a folder' if os.path.isdir(path) else 'does not exist'}; give the .npz "
+                                  "file that tools/train_twin.py wrote")
         try:
-            with np.load(path) as arrays:
+            with np.load(path) as arrays:  # of a .npy file an array, which is no context: TypeError
                 for name in arrays:
                     if name in weights:
                         raise CheckpointError(f"{path}: {name} is in another file, too: give the parts of one network")
-                    weights[name] = arrays[name].astype(np.float32)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} is no .npz file of weights: {error}") from error
+                    weights[name] = np.asarray(arrays[name], np.float32)
+        except PermissionError as error:
+            raise CheckpointError(f"{path} may not be read; change its permissions") from error
+        except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise CheckpointError(f"{path} is no .npz file of weights, or it is damaged or cut off; give a file that "
+                                  "tools/train_twin.py wrote") from error
     return weights
 
 

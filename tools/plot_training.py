@@ -13,12 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from src.errors import DataError, run_main
 
 _DESCRIPTION = """Draw the loss of training runs over the images seen, and the accuracy where a run evaluated itself.
-Give what train.py printed (the log.txt of a launcher); several logs are drawn one after the other, as stages of one
-training."""
+Give what train.py printed (the log.txt of a launcher), or the log.tsv of tools/train_twin.py; several logs are drawn
+one after the other, as stages of one training."""
 _LOSS = re.compile(r"epoch: (\d+) step: (\d+), loss is ([-+.\deE]+|nan|inf)")
 _ACCURACY = re.compile(r"epoch: \d+, acc: ([.\d]+)")
 _BATCH = re.compile(r"^\s*(?:\* )?batch_size: (\d+)")
 _RANKS = re.compile(r"rank \d+ of (\d+)")
+_TABLE = {"images", "loss", "val_acc"}  # the columns of a log.tsv that are drawn
 _RESUMED = re.compile(r"^resumed from .*: epoch (\d+), step (\d+),")
 _COLOURS = ("#2563a8", "#b4441e", "#2c7d4f", "#7d4fa3", "#8a6d1a", "#4a5560")
 _ROUND = [factor * 10.0 ** power for power in range(-12, 13) for factor in (1, 2, 5)]
@@ -82,12 +83,43 @@ def read_log(lines: Iterable[str], name: str) -> list[Stage]:
     """The stages in a log: every start of train.py that does not go on where the one before it ended begins one.
 
     Args:
-        lines: of the log; progress bars may be among them.
+        lines: of the log; progress bars may be among them. The log.tsv of tools/train_twin.py is one stage.
         name: of the log, for the stages and messages.
 
     Raises:
         DataError: no line of it tells a loss.
     """
+    lines = list(lines) or [""]
+    stages = _read_table(lines, name) if set(lines[0].split("\t")) >= _TABLE else _read_output(lines, name)
+    stages = [stage for stage in stages if stage.losses]
+    if not stages:
+        raise DataError(f"{name} holds no line such as 'epoch: 1 step: 100, loss is 3.2' and no row of a log.tsv with "
+                        "a loss; give what train.py printed, or the log.tsv of tools/train_twin.py")
+    return stages
+
+
+def _read_table(lines: Sequence[str], name: str) -> list[Stage]:
+    """The run in a log.tsv of tools/train_twin.py; what it did once more, as it was killed in between, counts once."""
+    header, stage = lines[0].split("\t"), Stage(name)
+    for line in lines[1:]:
+        row = dict(zip(header, line.split("\t"), strict=False))
+        try:
+            images = float(row["images"])
+            loss, right = (float(row[column] or "nan") for column in ("loss", "val_acc"))
+        except (KeyError, ValueError):
+            continue  # a row cut off
+        if images < stage.images:
+            stage.forget_after(math.nextafter(images, 0))
+        stage.images = images
+        if row["loss"]:
+            stage.losses.append((images, loss))
+        if row["val_acc"]:
+            stage.accuracies.append((images, right))
+    return [stage]
+
+
+def _read_output(lines: Iterable[str], name: str) -> list[Stage]:
+    """The stages in what train.py printed."""
     stages: list[Stage] = []
     batch, ranks, resumed = 64, 1, (0, 0)
     counter = _Counter()
@@ -117,9 +149,6 @@ def read_log(lines: Iterable[str], name: str) -> list[Stage]:
             stage.losses.append((stage.images, float(found[3])))
         elif (found := _ACCURACY.search(line)) and stages:
             stages[-1].accuracies.append((stages[-1].images, float(found[1])))
-    stages = [stage for stage in stages if stage.losses]
-    if not stages:
-        raise DataError(f"{name} holds no line such as 'epoch: 1 step: 100, loss is 3.2'; give what train.py printed")
     return stages
 
 
@@ -203,7 +232,8 @@ def main(argv: list[str] | None = None) -> int:
         try:
             text = Path(path).read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror}); give a log of train.py") from error
+            raise DataError(f"{path} cannot be read ({error.strerror}); give a log of train.py or "
+                            "train_twin.py") from error
         stages += read_log(text.split("\n"), name or Path(path).stem)
     Path(args.output).write_text(to_svg(stages, args.title), encoding="utf-8")
     print(f"{args.output}: {len(stages)} {'stage' if len(stages) == 1 else 'stages'}, "

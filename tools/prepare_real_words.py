@@ -7,15 +7,18 @@ import sys
 import zlib
 from collections import defaultdict
 from pathlib import Path
+from string import ascii_lowercase, digits
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from src.charset import Charset
 from src.conversion import ConversionReport
 from src.dataset import SOURCES, open_source
 from src.errors import ConfigError, DataError, run_main
 from src.lmdb_writer import LmdbWriter
+from src.metric import normalise
 from src.preprocess import decode_image
 from src.source import WordSource
 
@@ -99,12 +102,14 @@ class Gatherer:
         overwrite: begin anew where there are LMDBs already.
         report: what is left out.
         upright: leave out words that stand on end.
+        charset: write the words as they are compared under this charset (:func:`src.metric.normalise`) and leave out
+            those with letters or digits that it lacks; ``None`` writes them as they are.
     """
 
     def __init__(self, output_dir: str, share: float, seed: int, overwrite: bool, report: ConversionReport,
-                 upright: bool = False):
+                 upright: bool = False, charset: Charset | None = None):
         self.output_dir, self.share, self.seed, self.overwrite, self.report = output_dir, share, seed, overwrite, report
-        self.upright = upright
+        self.upright, self.charset = upright, charset
         self.test_images: dict[bytes, str] = {}
         self.test_scenes: set[str] = set()
         self._seen: dict[bytes, str] = {}
@@ -151,6 +156,8 @@ class Gatherer:
             self.report.add(where, str(error))
             return None
         letters = sum(map(str.isalnum, source.text(i)))
+        odd = "".join(c for c in source.text(i) if c.isalnum() and c.lower() not in self.charset.characters) \
+            if self.charset else ""
         reason = ""
         if mark in self.test_images:
             reason = f"the same image as {self.test_images[mark]}"
@@ -160,6 +167,8 @@ class Gatherer:
             reason = f"the same image as {self._seen[mark]}"
         elif not letters:
             reason = f"no letter or digit in {source.text(i)!r}"
+        elif odd:
+            reason = f"{source.text(i)!r} has letters or digits that are no classes ({odd})"
         elif self.upright and letters > 2 and height > width:
             reason = f"{source.text(i)!r} is higher than wide"
         if reason:
@@ -170,10 +179,12 @@ class Gatherer:
 
     def _write(self, folder: str, source: WordSource, items: list[int], data: dict[int, bytes]) -> None:
         origin = f"{len(items)} of {len(source)} words of {source.name}, checksum {zlib.crc32(repr(items).encode())}"
+        origin += ", labels normalised" if self.charset else ""
         writer = LmdbWriter(folder, origin, sum(map(len, data.values())) * 2, self.overwrite)
         try:
             for place, i in enumerate(items[writer.next:], writer.next):
-                writer.add(place, data[i], source.text(i))
+                text = source.text(i)
+                writer.add(place, data[i], normalise(text, self.charset) if self.charset else text)
             writer.finish()
         except BaseException:
             writer.close()
@@ -193,6 +204,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--upright", action="store_true",
                         help="leave out words of three letters or more whose image is higher than wide: vertical or "
                              "turned on end, which a network for lines cannot read")
+    parser.add_argument("--normalise", action="store_true",
+                        help="write the words as they are compared, in lower-case letters and digits: train.py leaves "
+                             "out words with punctuation or spaces, which are no classes, unless the label is free of "
+                             "them")
     parser.add_argument("--val_share", type=float, default=0.1, help="share for validation (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the choice of scenes (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where there are LMDBs already")
@@ -201,7 +216,8 @@ def main(argv: list[str] | None = None) -> int:
         raise ConfigError(f"--val_share {args.val_share} must be from 0 to below 1")
 
     report = ConversionReport()
-    gatherer = Gatherer(args.output_dir, args.val_share, args.seed, args.overwrite, report, args.upright)
+    gatherer = Gatherer(args.output_dir, args.val_share, args.seed, args.overwrite, report, args.upright,
+                        Charset(ascii_lowercase + digits) if args.normalise else None)
     sets = [parse_set(text, "train") for text in args.sets]
     names = [name for name, _ in sets]
     if len(set(names)) < len(names):

@@ -2,13 +2,15 @@
 
 Needs torch, numpy, OpenCV and Pillow, a folder of fonts and a word list. Worker processes draw words (src/render);
 each image is used a few times, augmented on the device. Interrupted or out of session time, the same command goes on.
-The result is imported with tools/import_twin.py.
+The result is imported with tools/import_twin.py; docs/accelerator_training.md has all commands.
 """
 import argparse
+import json
 import math
 import os
-import signal
+import pickle
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -21,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src.augment import PRESETS
 from src.cores import available_cores
-from src.errors import ConfigError, CRNNError, run_main
+from src.errors import CheckpointError, ConfigError, CRNNError, run_main
+from src.model_utils.stop import StopSignals
 from src.render import RenderStyle, WordRenderer, find_fonts
 from src.render.words import read_lexicon
 from tools.torch_augment import augment_batch
@@ -30,6 +33,7 @@ from tools.twin_parts import Ring, accuracy, frame_targets, initialise, load_wei
 from tools.word_feed import CHARSET, Chunk, WordFeed, draw_chunk, plan_feed
 
 COLUMNS = ("step", "minutes", "images", "drawn", "loss", "learning_rate", "images_per_s", "drawn_per_s", "val_acc")
+_EPILOG = "Exit code 0: complete or out of session time; 143 or 130: stopped by SIGTERM or Ctrl-C, and saved; 2: error."
 _PLANNED = 1_000_000  # words in the order they are drawn, before they come again
 
 
@@ -43,6 +47,8 @@ class TwinTrainer:
 
     def __init__(self, options: argparse.Namespace, device: torch.device):
         self.options, self.device = options, device
+        self.state_path = options.state or os.path.join(options.output_dir, "state.pt")
+        self._augmenting = torch.Generator(device)
         torch.manual_seed(options.seed)
         self.model = CRNN(CHARSET.class_num, "V2").to(device)
         initialise(self.model)
@@ -71,13 +77,18 @@ class TwinTrainer:
         """Share of the run that is done: of its time, or with --steps of its steps."""
         return self.step / self.options.steps if self.options.steps else self.seconds / (60 * self.options.minutes)
 
+    def dice(self, purpose: int) -> np.random.Generator:
+        """Random numbers of the next step, by purpose: a run that goes on throws what it would have without a stop."""
+        return np.random.default_rng((self.options.seed, self.step, purpose))
+
     def train_step(self, images: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """One step; returns the CTC loss, still on the device."""
         options, progress = self.options, self.progress
         for group in self.optimizer.param_groups:
             group["lr"] = rate(progress, options.learning_rate, options.schedule, options.warmup, options.decay_from)
         self.model.train()
-        images = augment_batch(images, PRESETS[options.augment])
+        self._augmenting.manual_seed(int(self.dice(1).integers(2**63)))
+        images = augment_batch(images, PRESETS[options.augment], self._augmenting)
         images = (images / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not options.float32):
             features = self.features(images)
@@ -118,47 +129,77 @@ class TwinTrainer:
         state = {"model": self.model.state_dict(), "average": self.average.state_dict(), "head": self.head.state_dict(),
                  "optimizer": self.optimizer.state_dict(), "step": self.step, "images": self.images,
                  "drawn": self.drawn, "seconds": self.seconds}
-        path = self.options.state or str(folder / "state.pt")
-        torch.save(state, path + ".part")
-        os.replace(path + ".part", path)
+        torch.save(state, self.state_path + ".part")
+        os.replace(self.state_path + ".part", self.state_path)
 
     def resume(self) -> bool:
-        """Goes on from the state file, where there is one."""
-        path = self.options.state or os.path.join(self.options.output_dir, "state.pt")
+        """Goes on from the state file, where there is one.
+
+        Raises:
+            CheckpointError: the file is a folder, damaged, or no state of this program.
+        """
+        path = self.state_path
+        if os.path.isdir(path):
+            raise CheckpointError(f"the state {path} is a folder; give --state the name of a file in it")
         if not os.path.isfile(path):
             return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        for name in ("model", "average", "head", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step, self.images, self.drawn = state["step"], state["images"], state["drawn"]
-        self.seconds = state["seconds"]
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            for name in ("model", "average", "head", "optimizer"):
+                getattr(self, name).load_state_dict(state[name])
+            self.step, self.images, self.drawn = state["step"], state["images"], state["drawn"]
+            self.seconds = state["seconds"]
+        except (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError,
+                pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{path} is damaged, or no state that this program wrote: remove it to begin anew, "
+                                  "with --init from the weights.npz saved last") from error
         return True
 
 
-def run(trainer: TwinTrainer, feed: WordFeed, validation: Chunk) -> bool:
+def cut_log(path: Path, step: int) -> None:
+    """Leaves the header and the rows up to a step in a log: what was done after that is done once more.
+
+    The log is begun where there is none.
+    """
+    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+    rows = [line.split("\t") for line in lines]
+    rows = [COLUMNS] + [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step]
+    partial = path.with_name(f".{path.name}")
+    partial.write_text("".join("\t".join(row) + "\n" for row in rows))
+    os.replace(partial, path)
+
+
+def write_config(path: Path, config: dict[str, object], resumed: bool) -> None:
+    """Writes what a run is trained with as JSON; that of the parts before this one stays under ``earlier``."""
+    earlier = []
+    if resumed and path.exists():
+        try:
+            last = json.loads(path.read_text())
+            earlier = [*last.pop("earlier"), last]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            earlier = []  # damaged: nothing that is needed to go on
+    path.write_text(json.dumps({**config, "earlier": earlier}, indent=1) + "\n")
+
+
+def run(trainer: TwinTrainer, feed: WordFeed, validation: Chunk, signals: StopSignals) -> bool:
     """Trains until the budget, the session or a signal ends it; returns whether the run is complete."""
     options = trainer.options
-    ring, rng = Ring(options.ring, trainer.device), np.random.default_rng((options.seed, trainer.step))
-    before, stopping = trainer.drawn, []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
-    signal.signal(signal.SIGINT, lambda *_: stopping.append(True))
-    while ring.filled < min(ring.capacity, options.prefill):
+    ring, before = Ring(options.ring, trainer.device), trainer.drawn
+    while ring.filled < min(ring.capacity, options.prefill) and not signals.received:
         ring.add(feed.take(wait=True))
     log_path = Path(options.output_dir) / "log.tsv"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    cut_log(log_path, trainer.step)
     with open(log_path, "a", buffering=1) as log:
-        if not log.tell():
-            log.write("\t".join(COLUMNS) + "\n")
         start, earlier = time.monotonic(), trainer.seconds
         session_end = start + 60 * options.session_minutes if options.session_minutes else math.inf
         saved = logged = start
         images, drawn, first = trainer.images, ring.drawn, trainer.images
         losses = []
-        while trainer.progress < 1 and time.monotonic() < session_end and not stopping:
+        while trainer.progress < 1 and time.monotonic() < session_end and not signals.received:
             used = trainer.images - first + options.batch_size
             while chunk := feed.take(wait=used > options.reuse * ring.drawn):
                 ring.add(chunk)
-            losses.append(trainer.train_step(*ring.sample(options.batch_size, rng)))
+            losses.append(trainer.train_step(*ring.sample(options.batch_size, trainer.dice(0))))
             now = time.monotonic()
             trainer.seconds, trainer.drawn = earlier + now - start, before + ring.drawn
             saving = now - saved >= 60 * options.save_minutes
@@ -191,20 +232,22 @@ def run(trainer: TwinTrainer, feed: WordFeed, validation: Chunk) -> bool:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=_EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("-o", "--output_dir", required=True, help="folder for weights.npz, log.tsv and state.pt")
+    add("-o", "--output_dir", required=True, help="folder for weights.npz, log.tsv, config.json and state.pt")
     add("--state", default="", help="the state to go on from, where it is not to lie in OUTPUT_DIR")
     add("--part_mib", type=float, default=0, help="write the weights in parts of at most so many MiB, too")
     add("--init", nargs="+", default=[], metavar="NPZ", help="weights to begin with (MindSpore's names, all parts)")
-    add("--fonts", nargs="+", default=None, metavar="DIR", help="folders of fonts (default: those of the system)")
+    add("--fonts", nargs="+", default=None, metavar="DIR",
+        help="folders of fonts (default: the installed font packages and the fonts of the system)")
     add("--lexicon", default="", help="word list, one a line (default: 7,000 common English words)")
     add("--style", default="hard", choices=["easy", "medium", "hard"], help="of the words (default: %(default)s)")
     add("--digits_ratio", type=float, default=0.06, help="share of numbers (default: %(default)s)")
     add("--strings_share", type=float, default=0.1, help="share of random strings (default: %(default)s)")
     add("--augment", default="light", choices=list(PRESETS), help="on the device (default: %(default)s)")
     add("--minutes", type=float, default=25, help="time budget of the whole run (default: %(default)s)")
-    add("--steps", type=int, default=0, help="a number of steps instead")
+    add("--steps", type=int, default=None, help="a number of steps instead")
     add("--session_minutes", type=float, default=0, help="save and end after this time, to go on later")
     add("--batch_size", type=int, default=512, help="images a step (default: %(default)s)")
     add("--learning_rate", type=float, default=2e-3, help="peak (default: %(default)s)")
@@ -229,19 +272,43 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--compile", action="store_true", help="compile the convolutions: a minute at the start, faster steps")
     add("--seed", type=int, default=1, help="of weights, words and order (default: %(default)s)")
     options = parser.parse_args(argv)
-    for name in ("minutes", "batch_size", "learning_rate", "reuse", "ring", "prefill", "val", "save_minutes",
-                 "log_steps"):
-        if not getattr(options, name) > 0:
-            raise ConfigError(f"--{name} {getattr(options, name)} must be above 0")
+    for name in ("minutes", "steps", "batch_size", "learning_rate", "clip", "reuse", "ring", "prefill", "val",
+                 "save_minutes", "log_steps"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name} {value} must be above 0")
+    for name in ("workers", "part_mib", "session_minutes", "weight_decay", "aux_weight", "aux_ratio"):
+        if not getattr(options, name) >= 0:
+            raise ConfigError(f"--{name} {getattr(options, name)} must be 0 or more")
+    for name in ("digits_ratio", "strings_share", "ema"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise ConfigError(f"--{name} {getattr(options, name)} must be between 0 and 1")
     if not 0 < options.warmup < 1 or not 0 <= options.decay_from < 1:
         raise ConfigError("--warmup and --decay_from are shares of the run, above 0 and below 1")
     return options
 
 
+def find_device(name: str) -> torch.device:
+    """The device of a name such as cuda:1; without one CUDA's first, or the processor where there is none.
+
+    Raises:
+        ConfigError: PyTorch cannot compute there.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.rand(1, device=device, generator=torch.Generator(device)).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        offered = ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
+        raise ConfigError(f"--device {name} cannot be used ({textwrap.shorten(str(error), 80)}); PyTorch "
+                          f"{torch.__version__} offers {offered} here") from error
+    return device
+
+
 def main(argv: list[str] | None = None) -> int:
     """Trains as the command line says; returns the exit code."""
     options = parse(argv)
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = find_device(options.device)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = True
     style = RenderStyle.preset(options.style)
@@ -254,20 +321,24 @@ def main(argv: list[str] | None = None) -> int:
         raise ConfigError(f"the run in {options.output_dir} is complete: raise --minutes or --steps, or give another "
                           "--output_dir")
     workers = options.workers or max(1, available_cores() - 2)
-    print(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device.type == 'cuda' else device}; "
-          f"{len(fonts)} faces, {len(words.lexicon)} words, {workers} drawing processes"
-          + (f"; going on after {trainer.step} steps" if resumed else ""), flush=True)
-    feed = WordFeed(style, fonts, words, workers, options.seed, trainer.drawn)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        # Other images than those of training: the seed is another one, and so are the words.
-        validation = draw_chunk(WordRenderer(style, fonts, options.seed + 2**31), held_out, 0, options.val)
-        run(trainer, feed, validation)
-    finally:
-        feed.close()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    return 0
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    # Now, not at the first save: minutes of training would be lost.
+    for folder in (options.output_dir, os.path.dirname(trainer.state_path) or "."):
+        os.makedirs(folder, exist_ok=True)
+    write_config(Path(options.output_dir) / "config.json",
+                 {"from_step": trainer.step, "torch": torch.__version__, "device_name": name, "faces": len(fonts),
+                  "words": len(words.lexicon), "drawing_processes": workers, "options": vars(options)}, resumed)
+    print(f"torch {torch.__version__} on {name}; {len(fonts)} faces, {len(words.lexicon)} words, "
+          f"{workers} drawing processes" + (f"; going on after {trainer.step} steps" if resumed else ""), flush=True)
+    with StopSignals() as signals:
+        feed = WordFeed(style, fonts, words, workers, options.seed, trainer.drawn)
+        try:
+            # Other images than those of training: the seed is another one, and so are the words.
+            validation = draw_chunk(WordRenderer(style, fonts, options.seed + 2**31), held_out, 0, options.val)
+            complete = run(trainer, feed, validation, signals)
+        finally:
+            feed.close()
+    return 128 + signals.received if signals.received and not complete else 0
 
 
 if __name__ == "__main__":

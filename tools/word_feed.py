@@ -2,6 +2,7 @@
 
 A worker is a plain subprocess that writes chunks of bytes to its standard output; it needs numpy, OpenCV and Pillow.
 """
+import contextlib
 import os
 import pickle
 import queue
@@ -137,14 +138,16 @@ class WordFeed:
         self._closed = False
         environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tools.word_feed import work; work()"
-        self._processes = []
+        self._processes: list[subprocess.Popen] = []
+        self._threads: list[threading.Thread] = []
         for number in range(workers):
             # A session of their own: Ctrl-C reaches the training program alone, which then ends them.
             process = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True,
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1 << 20)
             self._processes.append(process)
             setup = ((style, fonts, seed), words, first + number * CHUNK, workers * CHUNK)
-            threading.Thread(target=self._follow, args=(process, setup), daemon=True).start()
+            self._threads.append(threading.Thread(target=self._follow, args=(process, setup), daemon=True))
+            self._threads[-1].start()
 
     def _follow(self, process: subprocess.Popen, setup: tuple) -> None:
         """Sends a worker its setup and takes its chunks."""
@@ -180,9 +183,17 @@ class WordFeed:
         return chunk
 
     def close(self) -> None:
-        """Ends the workers."""
+        """Ends the workers and their threads and closes the pipes between them; chunks not taken yet are gone."""
         self._closed = True
         for process in self._processes:
             process.kill()
-        for process in self._processes:
+        for process, thread in zip(self._processes, self._threads, strict=False):
             process.wait()
+            while thread.is_alive():  # it may wait for a place in the queue
+                with contextlib.suppress(queue.Empty):
+                    while True:
+                        self._queue.get_nowait()
+                thread.join(0.02)
+            for pipe in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):  # what the worker was still to get cannot be written any more
+                    pipe.close()

@@ -30,6 +30,7 @@ UNREADABLE = 0.4
 FANCY = ("brush", "caveat", "chancery", "comic", "cursive", "dancing", "fraktur", "hand", "kalam", "lobster", "marker",
          "oleo", "ops one", "pacifico", "pixel", "press start", "script", "stencil", "yellowtail")
 _SAMPLE = "aegnrstABEGKMRS258"
+_SFNT = (b"\0\1\0\0", b"OTTO", b"true")  # what a TrueType or OpenType font begins with
 _MISSING = "\U0010fffe\uffff"
 
 
@@ -92,6 +93,9 @@ def has_kern_table(path: str | os.PathLike[str], index: int = 0) -> bool:
         path: font file.
         index: number of the face in a collection file.
 
+    Returns:
+        ``True`` also for a file of another kind (WOFF, Type 1), which may have pairs of its own.
+
     Raises:
         OSError: the file cannot be read.
         ValueError: it ends inside its table directory.
@@ -103,8 +107,13 @@ def has_kern_table(path: str | os.PathLike[str], index: int = 0) -> bool:
                 file.seek(12 + 4 * index)
                 file.seek(*struct.unpack(">I", file.read(4)))
                 head = file.read(12)
+            if head[:4] not in _SFNT:
+                return True
             tables, = struct.unpack(">H", head[4:6])
-            return any(file.read(16)[:4] == b"kern" for _ in range(tables))
+            tags = [tag for tag, _ in struct.iter_unpack(">4s12s", file.read(16 * tables))]
+            if len(tags) < tables:
+                raise struct.error
+            return b"kern" in tags
     except struct.error:
         raise ValueError(f"{path} ends inside its table directory") from None
 
