@@ -64,7 +64,7 @@ def read_words(config: Config, forward: Forward) -> tuple[list[np.ndarray], list
     from src.report.benchmarks import BENCHMARKS
 
     fill_in_data(config, "train_dataset")
-    config.augment = "none"
+    config.augment, config.augment_strengths = "none", ""
     dataset = create_dataset(config.train_dataset, config.train_dataset_path, config.batch_size, config=config)
     print(f"data: {config.train_dataset} {config.train_dataset_path}\n{dataset.report.summary()}", flush=True)
     for benchmark in BENCHMARKS:

@@ -20,6 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     from src.picture import draw_sheet, write_picture
     from src.preprocess import InputSpec, read_image, to_batch
     from src.recogniser import load_recogniser
+    from src.source import printable
 
     forward, charset = load_recogniser(config, min(config.batch_size, len(paths)), one_by_one=True, pretrained=True)
     decoder, spec = choose_decoder(config, charset).decoder, InputSpec.from_config(config)
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"error: {error}", file=sys.stderr)
         for name, image, reading in zip(names, images, decoder(forward(to_batch(images, spec))) if images else [],
                                         strict=True):
-            print(f"{name}\t{reading.text}\t{reading.confidence:.4f}", flush=True)
+            print(f"{printable(name)}\t{reading.text}\t{reading.confidence:.4f}", flush=True)
             if config.picture:
                 shown.append((image, reading.text, reading.confidence, known_text(name)))
     if config.picture and shown:
@@ -69,9 +70,10 @@ def find_images(arguments: tuple[str, ...]) -> Iterator[str]:
 
 
 def known_text(path: str) -> str | None:
-    """The word in a file name of the MJSynth form ``12_Word_3456.jpg``; None for any other name."""
+    """The word in a file name of the MJSynth form ``12_Word_3456.jpg``; None for any other name or a cut word."""
+    from src.render.layout import unescape
     parts = Path(path).stem.split("_")
-    return parts[1] if len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit() else None
+    return unescape(parts[1]) if len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit() else None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from src.errors import ConfigError, run_main
 from src.model_utils.config import Config, load_config
@@ -58,6 +59,11 @@ def draw_first_batch(config: Config) -> int:
     from src.embedded import fill_in_data
     from src.show_batch import show_batch
     fill_in_data(config, "train_dataset")
+    if config.resume_ckpt:  # it says how images are fitted, and its characters which words are trained on
+        from src.model_utils.context import set_up_context
+        set_up_context(config)
+        from src.resume import open_resumed
+        open_resumed(config)
     dataset = create_dataset(config.train_dataset, config.train_dataset_path, config.batch_size, config=config)
     count = show_batch(dataset, Charset.from_config(config.label_dict), config.show_batch, config.train_start_epoch)
     print(f"{dataset.report.summary()}\n{config.show_batch}: {count} images of the first batch", flush=True)
@@ -134,10 +140,13 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
                            config.show_progress if ranks.is_first else "never")
     facts = {"label_dict": Charset.from_config(config.label_dict).characters, "model_version": config.model_version,
              "image_width": config.image_width, "keep_ratio": config.keep_ratio,
-             "bucket_widths": config.bucket_widths, "seed": config.seed, "batch_size": config.batch_size}
+             "bucket_widths": config.bucket_widths, "seed": config.seed, "batch_size": config.batch_size,
+             "dynamic_loss_scale": config.loss_scale == "dynamic"}
     # Weights taken as a new start (train_start_epoch=0) begin a run of its own: what lies in the folder is another's.
     later_part = resumed.goes_on and (start.epoch, start.step) != (0, 0)
-    keeper = CheckpointKeeper(folder, config.keep_checkpoint_max, resumed=later_part, writes=ranks.is_first)
+    facts["run"] = resumed.run if later_part and resumed.run else uuid4().hex
+    keeper = CheckpointKeeper(folder, config.keep_checkpoint_max, resumed.files_in(folder) if later_part else (),
+                              writes=ranks.is_first)
     dropout = None
     if config.model_version == "V1" and config.use_dropout:
         dropout = DropoutMasks(network.dropout.p, 2 * config.hidden_size, config.seed, ranks.rank, ranks.size)
@@ -145,8 +154,9 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     evaluation = None
     if config.run_eval:
         evaluation = evaluation_callback(config, network, folder, monitor.say, ranks, signals)
+        facts["evaluated_on"] = f"{config.train_eval_dataset} {config.train_eval_dataset_path}"
         if later_part:
-            evaluation.remember_best()
+            evaluation.remember_best(resumed.run, facts["evaluated_on"])
     trainer = Trainer(
         cell, dataset, epochs=config.epoch_size, monitor=monitor, facts=facts,
         rates=learning_rates(config.lr_schedule, config.learning_rate, total, config.warmup_steps, config.warmup_ratio,
@@ -163,7 +173,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
 def evaluation_callback(config: Config, network, folder: Path, say, ranks: "Ranks", signals: "StopSignals"):
     """The evaluation while training; a `synth` set is evaluated on its validation words, not on its test words."""
     from src.charset import Charset
-    from src.dataset import create_dataset
+    from src.dataset import create_dataset, evaluation_split
     from src.decode import GreedyDecoder
     from src.eval_callback import EvalCallback
     from src.evaluation import evaluate, network_forward
@@ -171,7 +181,7 @@ def evaluation_callback(config: Config, network, folder: Path, say, ranks: "Rank
     from src.model_utils.checkpoint import BEST_NAME
     from src.model_utils.distributed import take_over_statistics
 
-    split = "val" if config.train_eval_dataset == "synth" else "test"
+    split = evaluation_split(config.train_eval_dataset, config.train_eval_dataset_path, say)
     dataset = create_dataset(config.train_eval_dataset, config.train_eval_dataset_path, config.batch_size, ranks.size,
                              ranks.rank, is_training=False, config=config, split=split)
     say(dataset.report.summary())

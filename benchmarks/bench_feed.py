@@ -2,17 +2,24 @@
 
     python benchmarks/bench_feed.py --lmdb FOLDER [--cards 8] [--batch 64] [--step_ms 36] [--repeats 5] [--steps 60]
     python benchmarks/bench_feed.py --lmdb FOLDER --settings 8x64@36 8x16@15.5 2x64@36+light
+    python benchmarks/bench_feed.py --lmdb FOLDER --cold_reads 3000
 
 One process a card, each with its own shard of the LMDB, as in a distributed run. A card is played by a clock: it asks
 for a batch, "computes" for the time of a step, and asks for the next one. A card that has to wait after its clock ran
-out starves. Published step times of the model zoo's CRNN: 36 ms on 8 V100 (batch 64 each), 15.5 ms on 8 Ascend 910
-(batch 16 each); 14,222 and 8,258 images/s. Without --step_ms the cards take batches as fast as they can.
+out starves. Published step times: the model zoo's CRNN V2 on 8 V100 (batch 64 each) 36 ms, its V1 on 8 Ascend 910
+(batch 64 each) 118 ms, MindOCR's CRNN VGG7 on 8 Ascend 910* (batch 16 each) 15.47 ms; 14,222, 4,339 and 8,274 images/s.
+Without --step_ms the cards take batches as fast as they can.
 
 --settings compares several settings, CARDSxBATCH@MS[+AUGMENT], which take turns. Every turn starts its cards anew;
 start-up and the first batches of each do not count. The table has the medians of the turns, of late batches the sum.
+
+--cold_reads asks instead what reading an image takes that is not in memory: so many images at random, one at a time,
+after the system was told to forget the file; then the same images again. Nothing else may have the LMDB open.
 """
 import argparse
 import json
+import os
+import random
 import re
 import resource
 import statistics
@@ -124,6 +131,29 @@ def turn(args: argparse.Namespace, setting: Setting) -> Turn:
                 sum(result["cpu"] for result in found) / images, max(result["rss"] for result in found))
 
 
+def cold_reads(args: argparse.Namespace) -> None:
+    """Reads images of the LMDB at random, at first from the disk and then from memory, and prints the times."""
+    import lmdb
+    times: list[list[float]] = [[], []]
+    for seed in range(args.repeats):
+        with open(Path(args.lmdb, "data.mdb"), "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with lmdb.open(args.lmdb, readonly=True, lock=False, readahead=False) as environment:
+            with environment.begin() as transaction:
+                count = int(transaction.get(b"num-samples"))
+            keys = [b"image-%09d" % number for number in random.Random(seed).choices(range(1, count + 1),
+                                                                                     k=args.cold_reads)]
+            for found in times:
+                begin = time.perf_counter()
+                for key in keys:
+                    with environment.begin() as transaction:
+                        transaction.get(key)
+                found.append((time.perf_counter() - begin) / args.cold_reads)
+    cold, warm = (1e6 * statistics.median(found) for found in times)
+    print(f"{machine_line(('lmdb',))}; medians of {args.repeats} turns of {args.cold_reads:,} images of {count:,}\n\n"
+          f"| reading an image | us |\n|---|---|\n| from the disk | {cold:.0f} |\n| from memory | {warm:.1f} |")
+
+
 def run(args: argparse.Namespace, settings: list[Setting]) -> None:
     """Lets the settings take turns and prints what their cards saw."""
     print(f"{machine_line(('numpy', 'opencv-python-headless', 'lmdb'))}; medians of {args.repeats} "
@@ -158,12 +188,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="turns of each setting (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=60, help="of a turn (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="threads a card (default: %(default)s)")
+    parser.add_argument("--cold_reads", type=int, default=0, metavar="N",
+                        help="measure N reads from the disk instead, one at a time")
     parser.add_argument("--card", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     settings = args.settings or [Setting(args.cards, args.batch, args.step_ms, args.augment)]
-    if min(args.repeats, args.steps, *(min(setting[:2]) for setting in settings)) < 1:
-        parser.error("--repeats, --steps, cards and batches must be 1 or more")
-    if args.card is None:
+    if args.cold_reads < 0 or min(args.repeats, args.steps, *(min(setting[:2]) for setting in settings)) < 1:
+        parser.error("--repeats, --steps, cards and batches must be 1 or more, --cold_reads not less than 0")
+    if args.cold_reads:
+        cold_reads(args)
+    elif args.card is None:
         run(args, settings)
     else:
         card(args)

@@ -117,7 +117,7 @@ class Contender:
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32, help="images of a step, all processes together")
     parser.add_argument("--repeats", type=int, default=7, help=f"turns of each contender, {STEPS} steps each")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")

@@ -1,5 +1,7 @@
 """create_dataset: opens a source, leaves out the words that cannot be trained on (and says which), makes batches."""
 import importlib
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,12 +11,14 @@ from src.batches import Augment, Batch, WordBatches
 from src.charset import Charset
 from src.errors import ConfigError, DataError
 from src.labels import LabelTable
+from src.list_dataset import VALIDATION_LISTS, validation_list
 from src.order import mixture
 from src.preprocess import InputSpec, num_steps
 from src.protocol import Selection, select_words
 from src.source import WordSource
 
-__all__ = ["Batch", "FilterReport", "SOURCES", "WordBatches", "create_dataset", "filter_words", "open_source"]
+__all__ = ["Batch", "FilterReport", "SOURCES", "WordBatches", "create_dataset", "evaluation_split", "filter_words",
+           "open_source"]
 
 # name of the data set -> module and class; a further one of the "image list" form is a subclass of three lines.
 SOURCES = {
@@ -118,6 +122,22 @@ def open_source(name: str, path: str, split: str, show_progress: bool = True) ->
     module, kind = SOURCES[name]
     source = getattr(importlib.import_module(module), kind)
     return source(path, split, show_progress) if source.shows_progress else source(path, split)
+
+
+def evaluation_split(name: str, path: str, say: Callable[[str], None]) -> str:
+    """The split to evaluate on while training: 'val' for sets whose folder has it, otherwise 'test'.
+
+    Args:
+        name: of the data set, see ``SOURCES``.
+        path: where it lies.
+        say: told where a folder of lists has none of validation words.
+    """
+    if name == "synth" or (name == "list" and validation_list(path)):
+        return "val"
+    if name == "list" and os.path.isdir(path):
+        say(f"note: {path} has no validation list ({', '.join(VALIDATION_LISTS)}): evaluating on the words that "
+            "eval.py reads there")
+    return "test"
 
 
 def filter_words(source: WordSource, labels: LabelTable, max_text_length: int, steps: int, is_training: bool,

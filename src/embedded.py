@@ -1,7 +1,7 @@
 """The embedded set: synthetic words drawn on this machine, so that every program runs without a download."""
 from pathlib import Path
 
-from src.errors import ConfigError
+from src.errors import ConfigError, DataError
 from src.model_utils.config import ROOT, Config
 
 FOLDER = ROOT / "data" / "embedded"
@@ -14,6 +14,9 @@ def embedded_set(folder: Path = FOLDER) -> Path:
 
     Words and numbers of three to six characters in clean fonts, easy enough to be learned from scratch in minutes
     on a CPU. The validation and test words never occur among the training words.
+
+    Raises:
+        OSError: the set is not there yet and cannot be written.
     """
     from src.render import RenderStyle, write_synth
 
@@ -31,6 +34,7 @@ def fill_in_data(config: Config, kind: str) -> None:
 
     Raises:
         ConfigError: another kind of data set was asked for.
+        DataError: the embedded words are not there yet and cannot be written.
     """
     path = f"{kind}_path"
     if getattr(config, path):
@@ -38,6 +42,12 @@ def fill_in_data(config: Config, kind: str) -> None:
     if config.origin(kind) not in ("default", "derived") and getattr(config, kind) != "synth":
         raise ConfigError(f"{path} is missing: say where the {getattr(config, kind)} data are (--{path}=FOLDER), or "
                           f"leave {kind} out as well to use the embedded words")
+    try:
+        folder = embedded_set()
+    except OSError as error:
+        raise DataError(f"no {path} given, and the embedded words cannot be drawn into {FOLDER} "
+                        f"({error.strerror or error}): make that folder writable, or say where the data are "
+                        f"(--{kind}=NAME --{path}=FOLDER)") from error
     setattr(config, kind, "synth")
-    setattr(config, path, str(embedded_set()))
+    setattr(config, path, str(folder))
     print(f"no {path} given: using the embedded synthetic words in {getattr(config, path)}", flush=True)

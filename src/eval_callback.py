@@ -47,10 +47,17 @@ class EvalCallback:
         regular = epoch >= self.start_epoch and (epoch - self.start_epoch) % self.interval == 0
         return regular or epoch == self.last_epoch
 
-    def remember_best(self) -> None:
-        """Takes over the best result of an earlier part of the run, so that a worse one does not replace it."""
-        if self.best_path is not None and self.best_path.is_file():
-            info = read_checkpoint(str(self.best_path)).info
+    def remember_best(self, run: object, evaluated_on: str) -> None:
+        """Takes over the best result of an earlier part of the run, so that a worse one does not replace it.
+
+        Args:
+            run: what the earlier part was called; a file of another run does not count.
+            evaluated_on: the data set, whose best is wanted; None stands for any in files that do not say.
+        """
+        if self.best_path is None or not self.best_path.is_file():
+            return
+        info = read_checkpoint(str(self.best_path)).info
+        if info.get("run") == run and info.get("evaluated_on", evaluated_on) == evaluated_on:
             self.best_accuracy = float(info.get("accuracy", -1.0))
             self.best_epoch = int(info.get("epoch_num", 0))
 

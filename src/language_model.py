@@ -1,7 +1,9 @@
 """A character n-gram language model: trained from a word list, saved as one small file, used by the beam search."""
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -155,7 +157,8 @@ class CharacterModel:
                 characters = "".join(map(chr, file["characters"]))
                 parts = [int(file["order"]), np.cumsum(file["contexts"]), file["symbols"].astype(np.int64),
                          file["counts"]]
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, TypeError, KeyError, EOFError, RuntimeError, TokenError, zipfile.BadZipFile,
+                zlib.error) as error:
             raise ConfigError(f"{path}: not a language model; make one with train_language_model.py") from error
         if characters != charset.characters:
             raise ConfigError(f"{path}: the language model is for the characters '{characters}', the charset "

@@ -2,6 +2,7 @@
 import sys
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.charset import Charset
@@ -38,6 +39,18 @@ class Resumed:
     def goes_on(self) -> bool:
         """Whether this is the later part of an earlier run."""
         return self.checkpoint is not None and not self.new_charset
+
+    @property
+    def run(self) -> str | None:
+        """What the run that wrote the checkpoint is called; None if the file does not say."""
+        return self.checkpoint.info.get("run") if self.checkpoint else None
+
+    def files_in(self, folder: Path) -> list[Path]:
+        """The checkpoints that the run had written when it wrote this one, if this one lies in the folder."""
+        own = Path(self.checkpoint.path)
+        if own.resolve().parent != folder.resolve():
+            return []
+        return [folder / name for name in str(self.checkpoint.info.get("run_files", own.name)).split("/")]
 
     def load(self, config: Config, network: "nn.Cell", cell: "nn.Cell", steps: int) -> Position:
         """Puts weights and training state where they belong; returns where to start.

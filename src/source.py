@@ -157,7 +157,7 @@ class FileSource(WordSource):
 
     def reference(self, i: int) -> str:
         """The path of image i relative to the folder, as annotated."""
-        return self._relative(i).decode("utf-8", "backslashreplace")
+        return printable(self._relative(i))
 
     def location(self, i: int) -> str:
         """The full path of image i."""
@@ -264,6 +264,11 @@ class ImageListSource(FileSource):
         if not separator or "\t" in text:
             raise DataError(f"{file}, line {number}: expected path, tab (or comma) and word: {line!r}")
         return image.strip(), text.strip()
+
+
+def printable(path: str | bytes) -> str:
+    r"""A path as text that can be printed and written: bytes that are not UTF-8 become ``\xe4`` and the like."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def companion(annotation: str, name: str) -> str:

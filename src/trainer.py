@@ -152,9 +152,8 @@ class Trainer:
             with self.ranks.watch():
                 loss, skipped, norm, impossible = (value.asnumpy().item() for value in self.cell(*inputs))
             received = self.signals.received
-            loss, impossible, terminated, interrupted = self.ranks.total(
-                loss, impossible, received == signal.SIGTERM, received == signal.SIGINT)
-            self.stopping = signal.SIGTERM if terminated else signal.SIGINT if interrupted else 0
+            loss, impossible, *asked = self.ranks.total(loss, impossible, *(received == number for number in NAMES))
+            self.stopping = next((number for number, ranks in zip(NAMES, asked, strict=True) if ranks), 0)
             yield StepResult(loss / self.loss_divisor, skipped, norm, int(impossible))
 
     def _info(self, epoch: int, step: int) -> dict[str, int | float | str]:

@@ -1,5 +1,6 @@
 """benchmark.py: which sets it finds, its numbers against hand computation, and the pages it writes."""
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from src.errors import ConfigError, DataError
 from src.metric import Tally, wilson_interval
 from src.report import confusion
 from src.report.benchmarks import AVERAGES, BENCHMARKS, BY_KEY, average
-from src.report.discovery import find_sets
+from src.report.discovery import convert, find_sets
 from src.report.html import to_html
 from src.report.published import read_published
 from src.report.summary import summarise
@@ -277,6 +278,41 @@ def test_broken_sets_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
     assert row(report, "SVT")["status"] == "absent"
     assert any("not well-formed XML" in reason for reason in report["skipped"].values())
     assert "not well-formed XML" in capsys.readouterr().err
+
+
+def test_a_conversion_that_left_words_out_is_made_again(tmp_path):
+    write_sets(tmp_path / "data")
+    image = tmp_path / "data" / "deeper" / "svt1" / "img" / "b.png"
+    image.rename(tmp_path / "b.png")
+
+    def converted():
+        found = next(one for one in find_sets(str(tmp_path / "data")).sets if one.genuine)
+        convert(found, str(tmp_path / "cache"))
+        with open(f"{found.path}/annotation.txt") as file:
+            return len(file.readlines()), found.notes
+    words, notes = converted()
+    assert words == 1 and "1 entries could not be converted, the first: img/b.png" in notes[1]
+    assert converted() == (words, notes)
+    (tmp_path / "b.png").rename(image)
+    assert converted() == (2, ["converted from test.xml"])
+    image.unlink()
+    assert converted() == (2, ["converted from test.xml"]), "what is complete stays"
+
+
+def test_folders_that_cannot_be_read_are_skipped(tmp_path, monkeypatch):
+    write_sets(tmp_path)
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "round").symlink_to("round")
+    scandir = os.scandir
+
+    def guarded(path):
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+    monkeypatch.setattr(os, "scandir", guarded)
+    found = find_sets(str(tmp_path))
+    assert found.skipped[str(tmp_path / "lost+found")] == "cannot be read: Permission denied"
+    assert [one.dataset for one in found.sets] == ["iiit5k", "svt", "ic13"]
 
 
 @pytest.mark.parametrize(("folder", "dataset"), [

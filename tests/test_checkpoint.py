@@ -1,4 +1,7 @@
 """Checkpoint files, good and bad."""
+import zipfile
+import zlib
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -67,12 +70,31 @@ def test_adopt_takes_over_what_the_file_says(small, tmp_path):
     assert config.hidden_size == 8
 
 
+def damaged_npz(path):
+    """Compressed weights with bytes that cannot be decompressed."""
+    np.savez_compressed(path, a=np.arange(500))
+    with zipfile.ZipFile(path) as file, open(path, "r+b") as raw:
+        raw.seek(file.getinfo("a.npy").header_offset + 60)  # behind the header of the entry
+        raw.write(b"\xff" * 20)
+    with pytest.raises(zlib.error), np.load(path) as arrays:
+        arrays["a"]
+    return str(path)
+
+
+def array_called_npz(path):
+    with open(path, "wb") as file:
+        np.save(file, np.ones(3))
+    return str(path)
+
+
 @pytest.mark.parametrize(("make", "message"), [
     (lambda net, path: "", "no checkpoint given"),
     (lambda net, path: str(path / "none.ckpt"), "none.ckpt does not exist"),
     (lambda net, path: str(path), "is a folder"),
     (lambda net, path: (path / "t.ckpt").write_text("hello") and str(path / "t.ckpt"), "t.ckpt is not a checkpoint"),
     (lambda net, path: (path / "t.npz").write_text("hello") and str(path / "t.npz"), "t.npz is not a checkpoint"),
+    (lambda net, path: damaged_npz(path / "d.npz"), "d.npz is not a checkpoint, or it is damaged"),
+    (lambda net, path: array_called_npz(path / "y.npz"), "y.npz is not a checkpoint, or it is damaged"),
     (lambda net, path: zoo_file(net, path / "m.ckpt", **{"vgg.conv3.conv.weight": None}), "has no vgg.conv3"),
     (lambda net, path: zoo_file(net, path / "m.ckpt", **{"vgg.conv3.bn.beta": np.ones(7, np.float32)}),
      r"vgg.conv3.bn.beta has shape \(7,\), the network needs \(256,\)"),

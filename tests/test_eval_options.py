@@ -1,4 +1,6 @@
 """eval.py's decoders, lexicons and table of predictions, with a network whose readings are known."""
+import os
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,17 @@ def test_table_of_predictions(data, tmp_path, capsys):
     expected = GreedyDecoder(CHARSET, 2.0)(np.stack([logits_of(text) for text in READ], axis=1))
     assert [line[3] for line in lines[1:-1]] == [f"{reading.confidence:.6f}" for reading in expected]
     assert [path.name for path in table.parent.iterdir()] == ["table.tsv"]
+
+
+def test_file_names_that_are_not_utf8(tmp_path, monkeypatch, capsys):
+    install(monkeypatch, READ)
+    write_image(tmp_path / "set" / "a.png", 1)
+    (tmp_path / "set" / "a.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/set/caf\xe9_0_tree.png"))
+    table = tmp_path / "table.tsv"
+    eval_program.main(["--eval_dataset=svt", f"--eval_dataset_path={tmp_path / 'set'}", "--show_progress=never",
+                       "--print_predictions=True", f"--save_predictions={table}", "--num_parallel_workers=1"])
+    assert " , caf\\xe9_0_tree.png\n" in capsys.readouterr().out
+    assert table.read_text(encoding="utf-8").split("\n")[1].startswith("caf\\\\xe9_0_tree.png\ttree\ttree\t")
 
 
 def test_fields_of_the_table_are_escaped(tmp_path):

@@ -61,6 +61,13 @@ def test_number_of_words(data, capsys):
     assert "24 words, " in capsys.readouterr().out
 
 
+def test_words_are_read_as_they_are(data, capsys):
+    fit(data)
+    plain = capsys.readouterr().out
+    fit(data, "--augment=strong", "--augment_strengths=invert:1")
+    assert capsys.readouterr().out == plain
+
+
 def test_test_words_are_refused(data, monkeypatch):
     from src.report import benchmarks
     monkeypatch.setattr(benchmarks, "BENCHMARKS", [benchmarks.Benchmark("X", "Words", "iiit5k", "whole", 40)])

@@ -2,8 +2,10 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,9 +14,12 @@ import numpy as np
 import pytest
 
 import generate_synth
+from src import embedded
 from src.errors import ConfigError, CRNNError, DataError
+from src.model_utils.config import load_config
 from src.render import RenderStyle, WordRenderer, find_fonts, write_synth
 from src.render import writer as writer_module
+from src.synth_dataset import SynthSource
 
 SMALL = {"train": 1040, "val": 30, "test": 60, "seed": 5, "progress": False, "min_length": 2, "max_length": 7}
 EASY = RenderStyle.preset("easy")
@@ -101,6 +106,35 @@ def test_second_call_does_nothing(small, monkeypatch):
         small / ".synth.lock": (small / ".synth.lock").stat().st_mtime_ns}
 
 
+def test_a_complete_set_needs_no_writing(small, monkeypatch):
+    monkeypatch.setattr(writer_module, "_lock", lambda root: pytest.fail("writes"))
+    monkeypatch.setattr(Path, "mkdir", lambda *args, **options: pytest.fail("writes"))
+    assert write_synth(small, workers=1, **SMALL) == json.loads((small / "synth.json").read_text())
+
+
+def test_a_set_that_another_process_drew_meanwhile_is_taken(small, tmp_path, monkeypatch):
+    @contextmanager
+    def slow(root):
+        shutil.copy(small / "synth.json", root)
+        yield
+    monkeypatch.setattr(writer_module, "_lock", slow)
+    monkeypatch.setattr(writer_module, "_write", lambda *args: pytest.fail("draws"))
+    assert write_synth(tmp_path, workers=1, **SMALL)["images"]["train"] == 1040
+
+
+def test_embedded_words_that_cannot_be_drawn(tmp_path, monkeypatch):
+    def no_lock(root):
+        raise OSError(30, "Read-only file system", str(root / ".synth.lock"))
+    monkeypatch.setattr(embedded, "embedded_set", lambda draw=embedded.embedded_set: draw(tmp_path))
+    monkeypatch.setattr(writer_module, "_lock", no_lock)
+    for kind in ("train_dataset", "eval_dataset"):
+        config = load_config([])
+        message = (rf"^no {kind}_path given, and the embedded words cannot be drawn into .* \(Read-only file system\): "
+                   rf"make that folder writable, or say where the data are \(--{kind}=NAME --{kind}_path=FOLDER\)$")
+        with pytest.raises(DataError, match=message):
+            embedded.fill_in_data(config, kind)
+
+
 def test_other_parameters_need_overwrite(tmp_path):
     options = {"progress": False, "workers": 1}
     write_synth(tmp_path, train=1005, **options)
@@ -183,6 +217,14 @@ def test_unusual_words_get_safe_names(tmp_path):
         assert unquote(path.split("/")[-1].split("_")[1]).lower() == lexicon[row]
     with pytest.raises(DataError, match="no font can draw the characters"):
         write_synth(tmp_path / "other", train=2, words=["\u4e2d\u6587"], workers=1, progress=False, digits_ratio=0)
+
+
+def test_words_that_file_names_have_no_room_for(tmp_path):
+    words = ["\u00e9" * 60, "\u00e9" * 59 + "a"]
+    write_synth(tmp_path, train=6, words=words, workers=1, progress=False, digits_ratio=0, max_length=60)
+    source = SynthSource(str(tmp_path), "train")
+    assert {source.text(i) for i in range(6)} == set(words)
+    assert all(source.read(i).startswith(b"\xff\xd8") for i in range(6))
 
 
 def test_random_strings(tmp_path):

@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 
@@ -78,10 +80,20 @@ def test_what_is_not_a_model_is_an_error(tmp_path):
         with pytest.raises(ConfigError, match="not a language model"):
             CharacterModel.load(tmp_path / name, ABC)
     model, _ = CharacterModel.train(WORDS, ABC, 3)
-    model.save(tmp_path / "cut")
-    (tmp_path / "cut").write_bytes((tmp_path / "cut").read_bytes()[:300])
+    model.save(tmp_path / "whole")
+    (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:300])
     with pytest.raises(ConfigError, match="not a language model"):
         CharacterModel.load(tmp_path / "cut", ABC)
+    data = bytearray((tmp_path / "whole").read_bytes())
+    data[80:100] = b"\xff" * 20
+    (tmp_path / "damaged").write_bytes(data)
+    with pytest.raises(zlib.error), np.load(tmp_path / "damaged") as file:
+        file["format"]
+    with open(tmp_path / "array.npz", "wb") as file:
+        np.save(file, np.ones(3))
+    for name in ("damaged", "array.npz"):
+        with pytest.raises(ConfigError, match="not a language model"):
+            CharacterModel.load(tmp_path / name, ABC)
     (tmp_path / "empty").write_bytes(b"")
     with pytest.raises(ConfigError, match="not a language model"):
         CharacterModel.load(tmp_path / "empty", ABC)

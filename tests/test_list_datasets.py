@@ -1,7 +1,7 @@
 """The ground truth of IC13 and IC15 as it comes, SVT as the model zoo left it, and the plain lists."""
 import pytest
 
-from src.dataset import create_dataset, open_source
+from src.dataset import create_dataset, evaluation_split, open_source
 from src.errors import DataError
 
 IC13 = ('\ufeffword_1.png, "Tiredness"\r\nword_2.png, "1,000"\r\nword_3.png, "\\"So\\\\"\nword_4.png, "it"s"\n'
@@ -87,6 +87,23 @@ def test_list_forms(tmp_path):
                                          ("test/3.v1.jpg", "x.png")]
     assert content("list", tmp_path / "rec_gt_train.txt")[1] == ("train/2.png", "a,b")
     with pytest.raises(DataError, match="holds no annotation.txt; expected .*labels.tsv"):
+        content("list", tmp_path, "val")
+
+
+def test_validation_list_while_training(tmp_path):
+    told = []
+    put(tmp_path / "annotation.txt", "a.png\tall\n")
+    put(tmp_path / "rec_gt_test.txt", "t.png\ttest\n")
+    assert evaluation_split("list", str(tmp_path), told.append) == "test"
+    assert len(told) == 1 and "has no validation list (rec_gt_val.txt, val_list.txt, val.txt)" in told[0]
+    put(tmp_path / "rec_gt_val.txt", "v.png\tval\n")
+    assert evaluation_split("list", str(tmp_path), told.append) == "val"
+    assert content("list", tmp_path, "val") == [("v.png", "val")] and content("list", tmp_path) == [("a.png", "all")]
+    assert evaluation_split("list", str(tmp_path / "rec_gt_test.txt"), told.append) == "test"
+    assert evaluation_split("synth", str(tmp_path), told.append) == "val"
+    assert evaluation_split("svt", str(tmp_path), told.append) == "test" and len(told) == 1
+    put(tmp_path / "unfinished.txt")
+    with pytest.raises(DataError, match="unfinished conversion"):
         content("list", tmp_path, "val")
 
 

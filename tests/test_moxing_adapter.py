@@ -174,6 +174,29 @@ def test_paths_are_those_of_the_node(tmp_path, store, monkeypatch):
         pass
 
 
+def test_evaluation_while_training_reads_the_copied_data(tmp_path, store):
+    data = str(tmp_path / "cache/data")
+
+    def taken(*more, key="train_dataset_path"):
+        config = load_config([*options(tmp_path), *more])
+        with modelarts(config, key):
+            return config.train_eval_dataset, config.train_eval_dataset_path
+    assert taken("--run_eval=True") == ("synth", data)
+    assert taken("--run_eval=True", "--train_dataset=lmdb") == ("lmdb", data)
+    assert taken("--run_eval=True", "--train_eval_dataset=list") == ("list", data)
+    assert taken("--run_eval=True", "--train_dataset_path=set") == ("svt", data), "the training data lie elsewhere"
+    assert taken("--run_eval=True", "--train_eval_dataset_path=set") == ("svt", f"{data}/set")
+    assert taken() == ("svt", "") and taken("--run_eval=True", key="eval_dataset_path") == ("svt", "")
+    assert taken("--run_eval=True", "--data_url=") == ("svt", "")
+
+
+def test_a_picture_of_the_first_batch_goes_out(tmp_path, store):
+    config = load_config([*options(tmp_path), "--show_batch=batch.png"])
+    with modelarts(config, "train_dataset_path"):
+        Path(config.show_batch).write_text("picture")
+    assert (store / "results/batch.png").read_text() == "picture"
+
+
 def test_two_ranks_copy_once(tmp_path, store):
     for _ in range(2):  # the second time what the first run left behind is there
         for path in store.glob("here*"):

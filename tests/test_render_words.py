@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.errors import ConfigError, DataError
-from src.render.layout import chunks, escape
+from src.render.layout import chunks, escape, unescape
 from src.render.words import SPLITS, WORD_LIST, plan_words, random_numbers, random_words, read_lexicon
 
 
@@ -42,7 +42,8 @@ def test_random_words_and_numbers():
     numbers = random_numbers(200, 1, 23, 1)
     assert all(number.isdecimal() and len(number) <= 6 for number in numbers)
     assert len(random_numbers(100, 1, 1, 1)) == 10
-    assert {len(number) for number in random_numbers(20, 8, 10, 1)} == {8}
+    for shortest in (8, 12, 13, 30):
+        assert {len(number) for number in random_numbers(20, shortest, 40, 1)} == {shortest}
 
 
 def test_splits_have_no_word_in_common():
@@ -64,6 +65,12 @@ def test_words_come_equally_often():
     words = [f"{letter}{other}x" for letter in "abcdefgh" for other in "abcdef"]
     plan = plan_words(words, {"train": 96}, digits_ratio=0.0, scene_lengths=False)
     assert set(Counter(plan.rows["train"].tolist()).values()) == {2}
+
+
+def test_no_number_is_shorter_than_the_shortest_word():
+    plan = plan_words(["a" * 15, "b" * 20], {"train": 200}, min_length=15, digits_ratio=0.5)
+    drawn = [plan.lexicon[row] for row in plan.rows["train"].tolist()]
+    assert min(map(len, drawn)) == 15 and 50 < sum(map(str.isdecimal, drawn)) < 150
 
 
 def test_lengths_follow_photographs_or_the_lexicon():
@@ -106,8 +113,18 @@ def test_two_and_three_words_are_just_enough():
                                   "\\"])
 def test_escaped_words_are_safe_and_reversible(word):
     escaped = escape(word)
-    assert unquote(escaped) == word
+    assert unquote(escaped) == unescape(escaped) == word
     assert escaped.isascii() and not set(escaped) & set("/_ \\\"'.")
+
+
+@pytest.mark.parametrize("word", ["\u00e9" * 60, "\U0001d4d0" * 60, "a" + "\u4e2d" * 30])
+def test_names_are_no_longer_than_file_systems_allow(word):
+    chunk = next(chunks({"train": 1000}))
+    name = chunk.path(999, word, 123_456_789).rpartition("/")[2]
+    assert name.isascii() and 240 < len(name) <= 255
+    number, middle, row = name.split("_")
+    assert (number, row) == ("200", "123456789.jpg") and unescape(middle) is None
+    assert middle.endswith("~") and len(unquote(middle)) > 15 and word.startswith(unquote(middle)[:-1])
 
 
 def test_folders_belong_to_one_split_and_images_to_one_number():

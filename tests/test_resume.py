@@ -4,6 +4,7 @@ With our own operators: with MindSpore's, one run in a dozen had other last bits
 """
 import json
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from src.crnn import build_network
 from src.dropout import DropoutMasks
 from src.errors import CheckpointError
 from src.model_utils.callback import TrainMonitor
-from src.model_utils.checkpoint import read_checkpoint
+from src.model_utils.checkpoint import CheckpointKeeper, read_checkpoint
 from src.model_utils.config import load_config
 from src.model_utils.context import set_up_context
 from src.model_utils.distributed import ALONE
@@ -84,7 +85,10 @@ def newest(folder):
 def assert_same_end(folder, whole):
     expected = read_checkpoint(str(whole[1] / "crnn-2_3.ckpt"))
     found = read_checkpoint(str(folder / "ckpt" / "crnn-2_3.ckpt"))
-    assert expected.values.keys() == found.values.keys() and expected.info == found.info
+    assert expected.values.keys() == found.values.keys()
+    names = ("run", "run_files", "evaluated_on")  # which run, not what it has come to
+    before, after = ({k: v for k, v in item.info.items() if k not in names} for item in (expected, found))
+    assert before == after
     for name, value in expected.values.items():
         np.testing.assert_array_equal(found.values[name], value, err_msg=name)
 
@@ -143,7 +147,7 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(data, whole, tmp_path
     assert f"stopped by SIGTERM after step 2 of epoch 1; checkpoint: {path}" in out and ", acc: " not in out
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
     command = shlex.split(out.rpartition("to go on: ")[2].splitlines()[0])
-    assert command[:2] == ["python", "train.py"] and command[-1] == f"--resume_ckpt={path}"
+    assert command[1] == "train.py" and command[-1] == f"--resume_ckpt={path}"
     code, losses = run(data, tmp_path, *command[2 + len(OPTIONS):])
     assert code == 0 and losses == whole[0][2:]
     assert_same_end(tmp_path, whole)
@@ -196,11 +200,50 @@ def test_an_evaluation_is_left():
         next(items)
 
 
-def test_command_to_resume():
-    given = ["--config_path", "a b.yaml", "--resume_ckpt", "old.ckpt", "--train_start_epoch=3", "--seed=2"]
+def test_a_closed_terminal(tmp_path):
+    """Nobody reads what is printed any more; the run still comes to its end."""
+    program = ("import fcntl, sys, termios, time\nfrom src.model_utils.stop import StopSignals\n"
+               "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+               "with StopSignals() as signals:\n"
+               "    print('ready', flush=True)\n    while not signals.received: time.sleep(0.01)\n"
+               "    print('last words', flush=True)\n    print('more', file=sys.stderr, flush=True)\n"
+               f"    open('{tmp_path}/end', 'w').write(str(signals.received))\n")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=REPO, stdin=theirs, stdout=theirs, stderr=theirs,
+                               start_new_session=True)
+    os.close(theirs)
+    assert os.read(ours, 100).startswith(b"ready")
+    os.close(ours)
+    assert process.wait(60) == 0
+    assert (tmp_path / "end").read_text() == str(int(signal.SIGHUP))
+
+
+def test_nohup_stays():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_command_to_resume(monkeypatch, tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    python = folder / "python"
+    python.symlink_to(sys.executable)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", str(folder))
+    given = ["train.py", "--config_path", "a b.yaml", "--resume_ckpt", "old.ckpt", "--train_start_epoch=3", "--seed=2"]
     assert command_to_resume("new.ckpt", given) == \
         "python train.py --config_path 'a b.yaml' --seed=2 --resume_ckpt=new.ckpt"
-    assert command_to_resume("new.ckpt", []) == "python train.py --resume_ckpt=new.ckpt"
+    assert command_to_resume("new.ckpt", ["train.py"]) == "python train.py --resume_ckpt=new.ckpt"
+    # A launcher's: it has gone to a folder of its own, and its Python need not be the one of the user's shell.
+    assert command_to_resume("ckpt/new.ckpt", ["/there/train.py", "--seed=2"]) == \
+        f"cd '{folder}' && python /there/train.py --seed=2 --resume_ckpt=ckpt/new.ckpt"
+    python.unlink()
+    assert command_to_resume("new.ckpt", ["train.py"]) == f"{sys.executable} train.py --resume_ckpt=new.ckpt"
 
 
 def test_dropout_masks():
@@ -214,11 +257,11 @@ def test_dropout_masks():
         np.testing.assert_array_equal(DropoutMasks(0.1, 32, 4294967295, rank, 2)(5, 24, 3), first[:, rank::2])
 
 
-def build(data, *options):
+def build(data, *options, folder=Path("nowhere")):
     """The trainer that train.py would run, and where it would start."""
     config = load_config([*OPTIONS, f"--train_dataset_path={data}", *options])
     set_up_context(config)
-    return train.build_trainer(config, Path("nowhere"), ALONE)
+    return train.build_trainer(config, folder, ALONE)
 
 
 def test_fine_tuning_with_another_charset(data, whole, capsys):
@@ -295,7 +338,30 @@ def test_weights_as_a_new_start_leave_another_runs_files_alone(data, whole, tmp_
         assert run(data, tmp_path, *options, *start)[0] == 0
         assert "update best checkpoint at" in capsys.readouterr().out
         assert other.is_file()
-    # The later part of the same run counts them: the best one before it and the checkpoints, of which one stays.
-    options[0] = "--epoch_size=2"
-    assert run(data, tmp_path, *options, f"--resume_ckpt={tmp_path / 'ckpt' / 'crnn-1_3.ckpt'}")[0] == 0
-    assert not other.is_file() and [path.name for path in newest(tmp_path).parent.glob("crnn-*")] == ["crnn-2_3.ckpt"]
+    # The later part of the run counts its own files: the best one before it and the checkpoints, of which one stays.
+    best = read_checkpoint(str(tmp_path / "ckpt" / "best_acc.ckpt")).info
+    path = tmp_path / "ckpt" / "crnn-1_3.ckpt"
+    trainer, _ = build(data, *options, "--epoch_size=2", f"--output_dir={tmp_path}", f"--resume_ckpt={path}",
+                       folder=tmp_path / "ckpt")
+    assert trainer.facts["run"] == best["run"] and trainer.evaluation.best_accuracy == best["accuracy"]
+    assert run(data, tmp_path, *options, "--epoch_size=2", f"--resume_ckpt={path}")[0] == 0
+    assert sorted(path.name for path in path.parent.glob("crnn-*")) == ["crnn-2_3.ckpt", "crnn-9_9.ckpt"]
+
+
+@pytest.mark.parametrize(("before", "options", "momentum", "scale"), [
+    ("1", ["--momentum=0.5", "--loss_scale=64"], 0.5, 64),
+    ("64", ["--loss_scale=dynamic"], 0.95, 2 ** 16),
+    ("dynamic", ["--loss_scale=dynamic"], 0.95, 512),
+    ("dynamic", ["--loss_scale=8"], 0.95, 8),
+])
+def test_momentum_and_a_fixed_loss_scale_are_those_configured(data, tmp_path, before, options, momentum, scale):
+    trainer, _ = build(data, "--optimizer=sgd", f"--loss_scale={before}")
+    if before == "dynamic":
+        trainer.cell.loss_scale.set_data(ms.Tensor(np.float32(512)))
+        trainer.cell.good_steps.set_data(ms.Tensor(np.int32(17)))
+    path = CheckpointKeeper(tmp_path, 1).save(trainer.cell, 1, 1, trainer._info(0, 1))
+    resumed, start = build(data, "--optimizer=sgd", f"--resume_ckpt={path}", *options)
+    assert start == Position(0, 1)
+    assert resumed.cell.optimizer.momentum.asnumpy() == np.float32(momentum)
+    assert resumed.cell.loss_scale.asnumpy() == scale
+    assert resumed.cell.good_steps.asnumpy() == (17 if scale == 512 else 0)

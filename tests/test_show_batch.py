@@ -43,3 +43,17 @@ def test_train_draws_and_ends(tmp_path, capsys, monkeypatch):
     assert cv2.imread(str(path)) is not None and not (tmp_path / "out").exists()
     with pytest.raises(DataError, match="must end in .png or .jpg"):
         train_program.main([*words, "--show_batch=x"])
+
+
+def test_what_a_resumed_run_would_be_fed(tmp_path, monkeypatch):
+    from src.crnn import build_network
+    from src.model_utils.checkpoint import write_checkpoint
+
+    path, seen = tmp_path / "wide.ckpt", []
+    write_checkpoint(path, build_network("V2", 37, hidden_size=8), {"label_dict": CHARACTERS, "image_width": 160})
+    monkeypatch.setattr("src.show_batch.show_batch", lambda dataset, *_: seen.append(dataset.spec.width))
+    words = make_set(tmp_path / "set", 20)
+    for options in ([], [f"--resume_ckpt={path}"]):
+        train_program.main(["--train_dataset=iiit5k", f"--train_dataset_path={words}", "--batch_size=8",
+                            "--show_batch=x.png", "--device_target=CPU", *options])
+    assert seen == [100, 160]

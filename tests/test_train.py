@@ -1,4 +1,5 @@
 """train.py, eval.py and predict.py from end to end on a tiny set, and going on from a checkpoint."""
+import os
 import re
 
 import numpy as np
@@ -9,6 +10,8 @@ import predict
 import train
 from src.errors import CheckpointError, ConfigError, DataError
 from src.model_utils.checkpoint import read_checkpoint
+from src.render.layout import chunks
+from tests.stub_network import install, write_image
 from tests.words import WORDS, draw_word, write_synth_set
 
 TINY = ["--device_target=CPU", "--batch_size=8", "--hidden_size=16", "--learning_rate=0.001", "--optimizer=adamw",
@@ -68,6 +71,25 @@ def test_a_resumed_run_ends_like_the_whole_one(run, data, tmp_path, point, capsy
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+
+
+def test_lists_are_evaluated_on_their_validation_words(data, tmp_path, capsys):
+    import cv2
+    for number, (split, count) in enumerate((("train", 8), ("val", 3), ("test", 5))):
+        names = [f"{split}{n}.png" for n in range(count)]
+        for name in names:
+            cv2.imwrite(str(tmp_path / name), draw_word("fox", number))
+        (tmp_path / f"rec_gt_{split}.txt").write_text("".join(f"{name}\tfox\n" for name in names))
+    options = [*TINY, "--train_dataset=list", f"--train_dataset_path={tmp_path}", "--train_eval_dataset=list",
+               f"--train_eval_dataset_path={tmp_path}", "--run_eval=True", "--epoch_size=1",
+               f"--output_dir={tmp_path / 'out'}"]
+    train.main(options)
+    out = capsys.readouterr().out
+    assert re.search(r"^epoch: 1, acc: 0\.\d{6} \(\d of 3\)", out, re.M) and "no validation list" not in out
+    (tmp_path / "rec_gt_val.txt").unlink()
+    train.main(options)
+    out = capsys.readouterr().out
+    assert re.search(r"^epoch: 1, acc: 0\.\d{6} \(\d of 5\)", out, re.M) and out.count("no validation list") == 1
 
 
 def test_only_the_newest_checkpoints_are_kept(data, tmp_path):
@@ -172,6 +194,22 @@ def test_predict_goes_on_after_a_broken_image(run, tmp_path, capsys):
     captured = capsys.readouterr()
     assert code == 1 and captured.out.startswith(str(tmp_path / "a.png") + "\t")
     assert "b.png" in captured.err and "1 of 2 images could not be read" in captured.err
+
+
+def test_predict_names_files_that_are_not_utf8(tmp_path, monkeypatch, capsys):
+    install(monkeypatch, ["fox"])
+    write_image(tmp_path / "a.png", 0)
+    (tmp_path / "a.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    assert predict.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/caf\\xe9.png\tfox\t")
+
+
+def test_words_in_file_names(tmp_path):
+    chunk = next(chunks({"train": 1}))
+    for word in ("Fox", "caf\u00e9", "a_b"):
+        assert predict.known_text(chunk.path(0, word, 3)) == word
+    assert predict.known_text(chunk.path(0, "\u00e9" * 60, 3)) is None, "the name holds a part of it"
+    assert predict.known_text("fox.png") is None
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

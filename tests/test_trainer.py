@@ -15,6 +15,7 @@ from src.model_utils.callback import TrainMonitor
 from src.model_utils.checkpoint import CheckpointKeeper, read_checkpoint, write_checkpoint
 from src.model_utils.config import load_config
 from src.model_utils.stop import StopRequested
+from src.resume import Resumed
 from src.trainer import Position, Trainer, position_of
 
 pytestmark = pytest.mark.usefixtures("signals_as_usual")
@@ -115,20 +116,35 @@ def test_weights_at_the_end_of_an_epoch_are_the_ones_evaluated(make, tmp_path):
 
 
 def test_a_resumed_run_keeps_a_better_best_checkpoint(make, tmp_path):
+    facts = {"accuracy": 0.99, "epoch_num": 1, "run": "this", "evaluated_on": "svt data/svt"}
+    for run, evaluated_on, best in (("this", "svt data/svt", 0.99), ("that", "svt data/svt", 0.8),
+                                    ("this", "ic15 data/ic15", 0.8)):
+        write_checkpoint(tmp_path / "best_acc.ckpt", Weights(), facts)
+        trainer = make(evaluate=accuracy(0))
+        trainer.evaluation.remember_best(run, evaluated_on)
+        trainer.run(Position(1, 1))
+        assert read_checkpoint(str(tmp_path / "best_acc.ckpt")).info["accuracy"] == pytest.approx(best)
+
+
+def test_best_checkpoints_that_name_no_run_belong_to_runs_without_a_name(make, tmp_path):
     write_checkpoint(tmp_path / "best_acc.ckpt", Weights(), {"accuracy": 0.99, "epoch_num": 1})
-    trainer = make(evaluate=accuracy(0))
-    trainer.evaluation.remember_best()
-    trainer.run(Position(1, 1))
-    assert read_checkpoint(str(tmp_path / "best_acc.ckpt")).info["accuracy"] == pytest.approx(0.99)
+    for run, best in ((None, 0.99), ("this", -1.0)):
+        evaluation = make(evaluate=accuracy(0)).evaluation
+        evaluation.remember_best(run, "svt data/svt")
+        assert evaluation.best_accuracy == pytest.approx(best)
 
 
-def test_a_resumed_run_counts_the_checkpoints_that_are_there(tmp_path):
+def test_a_resumed_run_counts_the_checkpoints_that_it_had(tmp_path):
     net = Weights()
+    (tmp_path / "crnn-1_9.ckpt").write_bytes(b"another run's")
     first = CheckpointKeeper(tmp_path, 2)
-    first.save(net, 1, 1, {})
-    first.save(net, 1, 2, {})
-    CheckpointKeeper(tmp_path, 2, resumed=True).save(net, 1, 3, {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["crnn-1_2.ckpt", "crnn-1_3.ckpt"]
+    for step in (1, 2, 3):
+        path = first.save(net, 1, step, {})
+    resumed = Resumed(read_checkpoint(str(path)))
+    assert [path.name for path in resumed.files_in(tmp_path)] == ["crnn-1_1.ckpt", "crnn-1_2.ckpt", "crnn-1_3.ckpt"]
+    CheckpointKeeper(tmp_path, 2, resumed.files_in(tmp_path)).save(net, 1, 4, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["crnn-1_3.ckpt", "crnn-1_4.ckpt", "crnn-1_9.ckpt"]
+    assert resumed.files_in(tmp_path / "elsewhere") == []
 
 
 def test_position_of_a_checkpoint():

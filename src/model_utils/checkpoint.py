@@ -2,9 +2,11 @@
 import os
 import sys
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 
 import mindspore as ms
 import numpy as np
@@ -34,7 +36,8 @@ class Checkpoint:
         path: where it was read.
         values: arrays by parameter name: the weights, and the training state if the file has one.
         info: facts written beside them: label_dict (the characters), model_version, image_width, epoch_num (epochs
-            that are done), step_in_epoch, ...; empty in files of the model zoo but for epoch_num.
+            that are done), step_in_epoch, run (an identifier of the run and its later parts), run_files (its
+            checkpoints at that time, "/" between them), ...; empty in files of the model zoo but for epoch_num.
     """
 
     path: str
@@ -95,7 +98,7 @@ def read_checkpoint(path: str) -> Checkpoint:
             with np.load(path) as arrays:
                 return Checkpoint(path, {name: arrays[name] for name in arrays})
         content = ms.load_checkpoint(path)
-    except (ValueError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
+    except (ValueError, TypeError, EOFError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path} is not a checkpoint, or it is damaged; give a file that train.py "
                               "wrote") from error
     values, info = {}, {}
@@ -186,11 +189,16 @@ def load_state(cell: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) ->
         checkpoint: the state.
         but_last: leave out what belongs to the last layer and to the helper loss's, because of another charset.
 
+    Momentum and a fixed loss scale are options, not state: the configuration's count.
+
     Returns:
         Whether the file held all of it; if not, nothing but the weights is resumed.
     """
     everything = {**checkpoint.values, **checkpoint.info}
-    wanted = [p for p in cell.get_parameters() if not p.name.startswith((*_WEIGHTS, *_NOT_SAVED))]
+    adapted = getattr(cell, "dynamic", False) and checkpoint.info.get("dynamic_loss_scale", True)
+    options = {"momentum"} if adapted else {"momentum", "loss_scale", "good_steps"}
+    wanted = [p for p in cell.get_parameters()
+              if not p.name.startswith((*_WEIGHTS, *_NOT_SAVED)) and p.name not in options]
     if but_last:
         wanted = [p for p in wanted if not any(f".{layer}" in f".{p.name}" for layer in (*_LAST_LAYERS, "head."))]
     fits = all(np.shape(everything.get(p.name)) == tuple(p.shape) and p.name in everything for p in wanted)
@@ -225,23 +233,23 @@ class CheckpointKeeper:
     Args:
         folder: where they go.
         keep_max: how many stay.
-        resumed: count those that are there already, oldest first; otherwise they are another run's and stay.
+        earlier: what the run has written there before, oldest first; all other files are another run's and stay.
         writes: False only follows what the process that writes them does (ranks of a distributed run but the first).
     """
 
-    def __init__(self, folder: str | os.PathLike, keep_max: int, resumed: bool = False, writes: bool = True) -> None:
+    def __init__(self, folder: str | os.PathLike, keep_max: int, earlier: Iterable[Path] = (),
+                 writes: bool = True) -> None:
         self.folder = Path(folder)
         self.keep_max = keep_max
         self.writes = writes
-        found = self.folder.glob("crnn-*_*.ckpt") if resumed else []
-        self.written: list[Path] = sorted(found, key=lambda path: path.stat().st_mtime)
+        self.written = [path for path in earlier if path.is_file()]
 
     def save(self, cell: nn.Cell, epoch: int, step: int, info: Mapping[str, int | float | str]) -> Path:
         """Writes the checkpoint of a step (both counted from 1) and removes the oldest of this run beyond the limit."""
         path = self.folder / f"crnn-{epoch}_{step}.ckpt"
-        if self.writes:
-            write_checkpoint(path, cell, info)
         self.written = [old for old in self.written if old != path] + [path]
+        if self.writes:
+            write_checkpoint(path, cell, {**info, "run_files": "/".join(kept.name for kept in self.written)})
         while len(self.written) > self.keep_max:
             oldest = self.written.pop(0)
             if self.writes:

@@ -19,7 +19,7 @@ from src.source import LEXICONS
 _IN_DATA = ("train_dataset_path", "train_eval_dataset_path", "eval_dataset_path", "calibration_path", "data_root",
             "lexicon")
 _IN_CHECKPOINTS = ("resume_ckpt", "checkpoint_path", "ckpt_file", "language_model")
-_IN_OUTPUT = ("output_dir", "save_checkpoint_path", "save_predictions", "file_name")
+_IN_OUTPUT = ("output_dir", "save_checkpoint_path", "save_predictions", "file_name", "show_batch")
 _CHECKPOINTS = (".ckpt", ".npz")
 
 _inside = False
@@ -40,7 +40,8 @@ def modelarts(config: Config, data_key: str = "", checkpoint_key: str = "") -> I
 
     Args:
         config: the options; its paths are changed.
-        data_key: the key of the data set the program reads; empty, it becomes ``data_path`` itself.
+        data_key: the key of the data set the program reads; empty, it becomes ``data_path`` itself, and so does, for
+            training with ``run_eval``, the set to evaluate on.
         checkpoint_key: the key of its checkpoint; empty, it becomes the one that ``checkpoint_url`` brought.
 
     Raises:
@@ -159,8 +160,20 @@ def _point(config: Config, data_key: str, checkpoint_key: str) -> None:
             setattr(config, key, os.path.join(config.output_path, path))
     if data_key and config.data_url and not getattr(config, data_key):
         setattr(config, data_key, config.data_path)
+    if data_key == "train_dataset_path" and config.run_eval and config.data_url:
+        _point_evaluation(config)
     if checkpoint_key and config.checkpoint_url and not getattr(config, checkpoint_key):
         setattr(config, checkpoint_key, _only_checkpoint(config.load_path, checkpoint_key))
+
+
+def _point_evaluation(config: Config) -> None:
+    """Lets the evaluation while training read the copied data where its own set has no path."""
+    if config.train_eval_dataset_path:
+        return
+    config.train_eval_dataset_path = config.data_path
+    # In the training data's own folder the set is of their kind, unless the user says otherwise.
+    if config.train_dataset_path == config.data_path and config.origin("train_eval_dataset") == "default":
+        config.train_eval_dataset = config.train_dataset
 
 
 def _only_checkpoint(folder: str, key: str) -> str:

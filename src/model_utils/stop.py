@@ -1,8 +1,11 @@
-"""SIGTERM and Ctrl-C while training: noted, so that the step is finished and a checkpoint written.
+"""SIGTERM, Ctrl-C and a closed terminal while training: noted, so that the step is finished and a checkpoint written.
 
 A Ctrl-C that comes while MindSpore computes a step reaches us as SIGTERM: MindSpore catches it and sends that instead.
 """
+import contextlib
 import os
+import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -12,7 +15,8 @@ from types import FrameType, TracebackType
 from typing import Self, TypeVar
 
 T = TypeVar("T")
-NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGHUP: "a closed terminal (SIGHUP)"}
+"""The signals that end a run, the most urgent first."""
 
 
 class StopRequested(Exception):  # noqa: N818 - nothing went wrong
@@ -20,9 +24,10 @@ class StopRequested(Exception):  # noqa: N818 - nothing went wrong
 
 
 class StopSignals:
-    """Catches SIGTERM and Ctrl-C inside a block; a second one ends the process at once with exit code 143 or 130.
+    """Catches :data:`NAMES` inside a block; a second signal ends the process at once, its exit code 128 + its number.
 
-    The second must come a second later: a launcher may hand on what the terminal has sent to all already.
+    The second must come a second later: a launcher may hand on what the terminal has sent to all already. SIGHUP stays
+    ignored where it was (nohup).
 
     Attributes:
         received: the first signal that came, 0 before.
@@ -34,10 +39,12 @@ class StopSignals:
         self.received = 0
         self._when = 0.0
         self._before: dict[int, object] = {}
+        self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other thread may set handlers
-            self._before = {number: signal.signal(number, self._note) for number in NAMES}
+            self._before = {number: signal.signal(number, self._note) for number in NAMES
+                            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN}
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -48,12 +55,24 @@ class StopSignals:
         if self.received:
             if time.monotonic() - self._when < self.APART:
                 return
-            os.write(2, b"\ninterrupted\n")
+            self._tell("interrupted")
             os._exit(128 + number)
         self.received, self._when = number, time.monotonic()
-        # os.write: the signal may have come in the middle of a print
-        os.write(2, f"\n{NAMES[signal.Signals(number)]}: finishing this step, then writing a checkpoint "
-                    "(a second Ctrl-C ends at once)\n".encode())
+        if number == signal.SIGHUP:
+            self._let_go_of_terminal()
+        self._tell(f"{NAMES[signal.Signals(number)]}: finishing this step, then writing a checkpoint (a second Ctrl-C "
+                   "ends at once)")
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # nobody may be there to read it
+            os.write(2, f"\n{line}\n".encode())  # no print: the signal may have come in the middle of one
+
+    def _let_go_of_terminal(self) -> None:
+        """Lets what is printed from now on vanish instead of failing; files that output goes to still get it."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in self._terminals:
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
 
     def interrupting(self, items: Iterable[T]) -> Iterator[T]:
         """Passes items on, and raises :class:`StopRequested` before the next one after a signal came."""
@@ -66,13 +85,14 @@ class StopSignals:
 def command_to_resume(checkpoint: object, arguments: list[str] | None = None) -> str:
     """The command that goes on from a checkpoint: the one that started this run, with ``--resume_ckpt``.
 
+    A launcher gives the whole path of the program and starts it in a folder of its own, which the command goes to.
+
     Args:
         checkpoint: its path.
-        arguments: words of the command line; None takes this process's.
+        arguments: the program and the words of its command line; None takes this process's.
     """
-    import shlex
-
-    words, kept = list(sys.argv[1:] if arguments is None else arguments), []
+    program, *words = sys.argv if arguments is None else arguments
+    kept = []
     while words:
         word = words.pop(0)
         name, joined, _ = word.partition("=")
@@ -81,4 +101,7 @@ def command_to_resume(checkpoint: object, arguments: list[str] | None = None) ->
                 words.pop(0)
         else:
             kept.append(word)
-    return f"python train.py {shlex.join([*kept, f'--resume_ckpt={checkpoint}'])}"
+    found = shutil.which("python")
+    python = "python" if found and os.path.samefile(found, sys.executable) else sys.executable
+    folder = f"cd {shlex.quote(os.getcwd())} && " if os.path.isabs(program) else ""
+    return f"{folder}{shlex.join([python, program, *kept, f'--resume_ckpt={checkpoint}'])}"

@@ -76,9 +76,11 @@ def random_words(count: int, shortest: int, longest: int, seed: int) -> list[str
 
 
 def random_numbers(count: int, shortest: int, longest: int, seed: int) -> list[str]:
-    """Makes distinct numbers of at most six digits; fewer than asked for where there are not so many."""
+    """Makes distinct numbers of at most six digits, or of ``shortest`` where that is more.
+
+    Fewer than asked for where there are not so many.
+    """
     generator = np.random.default_rng((seed, 2))
-    shortest = min(shortest, 12)
     return _distinct(count, shortest, max(shortest, min(longest, 6)), generator, np.array(list("0123456789")))
 
 

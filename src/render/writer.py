@@ -72,12 +72,18 @@ def write_synth(folder: str | os.PathLike[str], train: int = 0, val: int = 0, te
         "max_length": max_length, "disjoint": disjoint, "scene_lengths": scene_lengths,
         "fonts": None if fonts is None else [str(item) for item in fonts]}
     root = Path(folder)
+    if found := _drawn(root, parameters):  # such a set may lie where nothing can be written, not even a lock
+        return found
     root.mkdir(parents=True, exist_ok=True)
     with _lock(root):
-        found = _read(root / COMPLETE)
-        if found is not None and _same(found.get("parameters"), parameters):
-            return found
-        return _write(root, plan, parameters, style, fonts, workers, progress, overwrite)
+        return (_drawn(root, parameters)
+                or _write(root, plan, parameters, style, fonts, workers, progress, overwrite))
+
+
+def _drawn(root: Path, parameters: dict[str, object]) -> dict[str, object] | None:
+    """What ``synth.json`` holds where the set is complete and was drawn with these parameters."""
+    found = _read(root / COMPLETE)
+    return found if found is not None and _same(found.get("parameters"), parameters) else None
 
 
 def _same(old: object, new: dict[str, object]) -> bool:
@@ -173,7 +179,7 @@ def _write_json(path: Path, value: dict[str, object]) -> None:
 def _read(path: Path) -> dict[str, object] | None:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -84,7 +84,7 @@ def find_sets(root: str, leave_out: str = "") -> Discovery:
     if not os.path.isdir(root):
         raise DataError(f"data_root {root} " + ("is not a folder" if os.path.exists(root) else "does not exist"))
     found = Discovery()
-    for folder, files in _folders(root, os.path.realpath(leave_out) if leave_out else ""):
+    for folder, files in _folders(root, os.path.realpath(leave_out) if leave_out else "", found.skipped):
         entry = _classify(root, folder, files)
         if isinstance(entry, FoundSet):
             found.sets.append(entry)
@@ -95,8 +95,11 @@ def find_sets(root: str, leave_out: str = "") -> Discovery:
     return found
 
 
-def _folders(root: str, leave_out: str) -> Iterator[tuple[str, set[str]]]:
-    """Folders and the files in them, sorted; not below one that is a data set, nor twice through links."""
+def _folders(root: str, leave_out: str, skipped: dict[str, str]) -> Iterator[tuple[str, set[str]]]:
+    """Folders and the files in them, sorted; not below one that is a data set, nor twice through links.
+
+    Folders that cannot be read go into ``skipped``.
+    """
     seen: set[str] = set()
     pending = [(root, 0)]
     while pending:
@@ -105,13 +108,27 @@ def _folders(root: str, leave_out: str) -> Iterator[tuple[str, set[str]]]:
         if real in seen or real == leave_out:
             continue
         seen.add(real)
-        with os.scandir(folder) as entries:
-            entries = sorted(entries, key=lambda entry: entry.name)
-        files = {entry.name for entry in entries if entry.is_file()}
+        try:
+            files, inside = _contents(folder)
+        except OSError as error:
+            skipped[folder] = f"cannot be read: {error.strerror}"
+            continue
         yield folder, files
         if depth < _DEPTH and not files.intersection(("data.mdb", *_LISTS, *_GENUINE, *_READY)):
-            pending += [(entry.path, depth + 1) for entry in reversed(entries)
-                        if entry.is_dir() and not entry.name.startswith(".")]
+            pending += [(path, depth + 1) for path in sorted(inside, reverse=True)]
+
+
+def _contents(folder: str) -> tuple[set[str], list[str]]:
+    """Names of the files in a folder, and paths of the folders in it that are not hidden; OSError if unreadable."""
+    files, folders = set(), []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # a link into a folder that may not be entered
+                if entry.is_file():
+                    files.add(entry.name)
+                elif entry.is_dir() and not entry.name.startswith("."):
+                    folders.append(entry.path)
+    return files, folders
 
 
 def _classify(root: str, folder: str, files: set[str]) -> FoundSet | str:
@@ -173,6 +190,8 @@ def _by_name(names: list[str]) -> str | None:
 def convert(found: FoundSet, cache: str) -> None:
     """Converts a genuine set into a folder of the cache, unless that was done before; sets its ``path``.
 
+    A conversion that had to leave entries out is made again the next time.
+
     Args:
         found: the set; one that needs no conversion stays as it is.
         cache: where conversions go; nothing is written where the set lies.
@@ -202,5 +221,6 @@ def convert(found: FoundSet, cache: str) -> None:
             left_out = file.read().splitlines()
         first = ": ".join(left_out[0].split("\t"))
         notes.append(f"{len(left_out)} entries could not be converted, the first: {first}")
-    write_whole(done, json.dumps(notes).encode())
+    else:
+        write_whole(done, json.dumps(notes).encode())
     found.notes += notes
