@@ -21,7 +21,7 @@ _BATCH = re.compile(r"^\s*(?:\* )?batch_size: (\d+)")
 _RANKS = re.compile(r"rank \d+ of (\d+)")
 _TABLE = {"images", "loss", "val_acc"}  # the columns of a log.tsv that are drawn
 _RESUMED = re.compile(r"^resumed from .*: epoch (\d+), step (\d+),")
-_COLOURS = ("#2563a8", "#b4441e", "#2c7d4f", "#7d4fa3", "#8a6d1a", "#4a5560")
+_COLOURS = ("#2563a8", "#b4441e", "#2c7d4f", "#7d4fa3", "#8a6d1a", "#4a5560", "#a8326e", "#1a7f86")
 _ROUND = [factor * 10.0 ** power for power in range(-12, 13) for factor in (1, 2, 5)]
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 380, 62, 56, 34, 48
 
@@ -196,7 +196,7 @@ def to_svg(stages: Sequence[Stage], title: str) -> str:
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
         parts += [f'<circle cx="{x(seen + images):.1f}" cy="{y(share):.1f}" r="4" fill="{colour}"><title>'
                   f"{share:.2%}</title></circle>" for images, share in stage.accuracies]
-        parts.append(f'<text x="{right - 8}" y="{_TOP + 6 + 16 * n}" text-anchor="end" fill="{colour}">'
+        parts.append(f'<text x="{(_LEFT + right) / 2 - 80}" y="{_TOP + 6 + 16 * n}" fill="{colour}">'
                      f"{escape(stage.name)}: {stage.images / 1000:,.0f}k</text>")
         seen += stage.images
     return "\n".join([*parts, "</svg>"]) + "\n"
