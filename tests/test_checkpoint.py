@@ -1,4 +1,5 @@
 """Checkpoint files, good and bad."""
+import os
 import zipfile
 import zlib
 
@@ -81,6 +82,19 @@ def damaged_npz(path):
     return str(path)
 
 
+def misplaced_npz(path):
+    """Weights whose table of contents points before the beginning of the file: reading them is an OSError."""
+    np.savez(path, a=np.arange(5))
+    with open(path, "r+b") as raw:
+        raw.seek(-6, os.SEEK_END)  # where the table begins, in the record that ends the file
+        begin = int.from_bytes(raw.read(4), "little")
+        raw.seek(-6, os.SEEK_END)
+        raw.write((begin + 1).to_bytes(4, "little"))
+    with pytest.raises(OSError, match="Invalid argument"), np.load(path) as arrays:
+        arrays["a"]
+    return str(path)
+
+
 def array_called_npz(path):
     with open(path, "wb") as file:
         np.save(file, np.ones(3))
@@ -94,6 +108,7 @@ def array_called_npz(path):
     (lambda net, path: (path / "t.ckpt").write_text("hello") and str(path / "t.ckpt"), "t.ckpt is not a checkpoint"),
     (lambda net, path: (path / "t.npz").write_text("hello") and str(path / "t.npz"), "t.npz is not a checkpoint"),
     (lambda net, path: damaged_npz(path / "d.npz"), "d.npz is not a checkpoint, or it is damaged"),
+    (lambda net, path: misplaced_npz(path / "o.npz"), "o.npz is not a checkpoint, or it is damaged"),
     (lambda net, path: array_called_npz(path / "y.npz"), "y.npz is not a checkpoint, or it is damaged"),
     (lambda net, path: zoo_file(net, path / "m.ckpt", **{"vgg.conv3.conv.weight": None}), "has no vgg.conv3"),
     (lambda net, path: zoo_file(net, path / "m.ckpt", **{"vgg.conv3.bn.beta": np.ones(7, np.float32)}),

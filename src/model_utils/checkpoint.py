@@ -98,7 +98,10 @@ def read_checkpoint(path: str) -> Checkpoint:
             with np.load(path) as arrays:
                 return Checkpoint(path, {name: arrays[name] for name in arrays})
         content = ms.load_checkpoint(path)
-    except (ValueError, TypeError, EOFError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, TokenError, zipfile.BadZipFile,
+            zlib.error) as error:
+        if getattr(error, "filename", None):  # the file cannot be opened, and the error says why
+            raise
         raise CheckpointError(f"{path} is not a checkpoint, or it is damaged; give a file that train.py "
                               "wrote") from error
     values, info = {}, {}
