@@ -106,12 +106,13 @@ class GlyphCache:
 
     Args:
         faces: the faces, addressed by their position.
-        limit: most tables kept; a full one takes about 150 KiB.
+        limit: most tables kept: all of 3,000 faces, since drawing a letter anew costs more than a whole word does
+            otherwise. One takes about 60 KiB, a full one at the largest size 150.
         fonts: most open fonts kept at the size that kerning is taken from, and half as many at other sizes; one takes
             about 220 KiB.
     """
 
-    def __init__(self, faces: list[FontFace], limit: int = 1200, fonts: int = 300):
+    def __init__(self, faces: list[FontFace], limit: int = 12000, fonts: int = 300):
         self.faces = faces
         self._limit = limit
         self._most_fonts = {True: fonts, False: max(1, fonts // 2)}
