@@ -104,16 +104,23 @@ def results(output) -> dict[str, np.ndarray]:
 
 
 def compare(done, output, folder, names, models, share=0.0):
-    """Scores within 1e-4 (and a share of the image's largest) of this MindSpore's, and Python's readings of them."""
+    """Scores within 1e-4 of this MindSpore's, and Python's readings of them.
+
+    A share is allowed besides: of the score itself for all but one score in 20,000, of the image's largest for those.
+    """
     assert done.returncode == 0, done.stderr.decode()
     expected = models.logits([folder / name for name in names])
     scores = results(output)
     assert list(scores) == names
     steps, _, classes = expected.shape
+    outside = 0
     for number, name in enumerate(names):
+        mine = scores[name].reshape(steps, classes)
+        outside += np.sum(np.abs(mine - expected[:, number]) > 1e-4 + share * np.abs(expected[:, number]))
         largest = np.abs(expected[:, number]).max()
-        np.testing.assert_allclose(scores[name].reshape(steps, classes), expected[:, number], rtol=0,
-                                   atol=1e-4 + share * largest, err_msg=f"{name}, largest score {largest}")
+        np.testing.assert_allclose(mine, expected[:, number], rtol=0, atol=1e-4 + share * largest,
+                                   err_msg=f"{name}, largest score {largest}")
+    assert outside <= expected.size / 20_000
     readings = GreedyDecoder(Charset(CHARACTERS), models.temperature)(expected)
     lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
     assert [line[0] for line in lines] == [str(folder / name) for name in names]
