@@ -255,18 +255,23 @@ def test_errors_are_reported_not_raised(library, capfd):
 
 # --- networks against stock MindSpore --------------------------------------------------------------------------------
 
-def check_networks(mode, extent):
+def check_networks(mode, extent, cap=None):
     """Numbers of `tests/onednn_checks.py`; those of the V2 network in float32 are tested here."""
+    # Without the tests' cap: our operators must be tested with the fastest kernels this CPU has.
     environment = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
+    if cap:
+        environment["ONEDNN_MAX_CPU_ISA"] = cap
     done = subprocess.run([sys.executable, "-m", "tests.onednn_checks", mode, extent], cwd=ROOT, env=environment,
                           capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
+    print(found)
     assert found["line"].startswith("7 convolutions and 2 LSTMs by oneDNN 3.") and found["line"].endswith(", float32")
     assert found["same parameters"] and found["same names"]
-    assert found["V2 output"] < 1e-5 and found["V2 moving"] < 1e-5 and found["V2 rnn gradients"] < 1e-5
-    # Where two values of a pooling window are equal to the last bits, rounding decides which one gets the gradient.
-    assert found["V2 gradients"] < 1e-2
+    # Rounding decides nothing where no value is near a kink or a tie; so all gradients agree, not most of them.
+    assert found["kink"] > 1e-3 and found["tie"] > 3e-5
+    assert found["V2 output"] < 1e-5 and found["V2 moving"] < 1e-5 and found["V2 gradients"] < 5e-5
+    assert found["V2 features"] < 3e-5  # against float64
     return found
 
 
@@ -277,9 +282,9 @@ def test_network_equals_stock_mindspore():
 
 @needs_library
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "pynative"])
-def test_more_networks_equal_stock_mindspore(mode):
-    found = check_networks(mode, "full")
+@pytest.mark.parametrize(("mode", "cap"), [("graph", None), ("graph", "SSE41"), ("graph", "AVX2"), ("pynative", None)])
+def test_more_networks_equal_stock_mindspore(mode, cap):
+    found = check_networks(mode, "full", cap)
     assert found["V2 evaluation"] < 1e-5
     assert found["restored"] == "VGGConvLSTM"
     assert found["mixed line"].startswith("2 convolutions and 1 LSTM by")  # the grouped one stays stock
