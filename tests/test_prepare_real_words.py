@@ -9,7 +9,7 @@ import pytest
 
 from src.dataset import open_source
 from src.errors import ConfigError, DataError
-from tools.prepare_real_words import groups_of, main, parse_set, scene_of, set_aside
+from tools.prepare_real_words import groups_of, main, parse_set, parse_weights, scene_of, set_aside, weighed_mixture
 
 
 def image(number, ending=".png"):
@@ -85,6 +85,38 @@ def test_scenes_of_a_test_set_can_be_left_out_whole(sets):
     assert main([scenes, "-o", str(out), "--not_in", tested, "--not_their_scenes"]) == 3
     kept = words(out / "train") + words(out / "val")
     assert not {"w0", "w1", "w2", "w6", "w7", "w8"} & set(kept) and {"w3", "w9"} <= set(kept)
+
+
+def test_changed_copies_of_test_images_can_be_left_out(sets, capsys):
+    scenes, _, tested, out = sets
+    folder = tested.removeprefix("iiit5k:")
+    for name, number in (("test/0_9.png", 1000), ("test/2_9.png", 7)):
+        copy = cv2.imdecode(np.frombuffer(image(number), np.uint8), cv2.IMREAD_COLOR)
+        cv2.imwrite(os.path.join(folder, name), cv2.convertScaleAbs(copy, alpha=0.7, beta=20))
+    assert main([scenes, "-o", str(out / "pixels"), "--not_in", tested]) == 3
+    assert {"tested", "w7"} <= set(words(out / "pixels" / "train") + words(out / "pixels" / "val"))
+    assert main([scenes, "-o", str(out / "near"), "--not_in", tested, "--near_duplicates"]) == 3
+    kept = words(out / "near" / "train") + words(out / "near" / "val")
+    assert not {"tested", "w7"} & set(kept) and {"w6", "w8"} <= set(kept)
+    report = (out / "near" / "report.txt").read_text()
+    assert report.count("\tnearly ") == 2 and "test/2_9.png (correlation 1.000)" in report
+
+
+def test_weights_become_a_mixture(sets, capsys):
+    scenes, runs, _, out = sets
+    assert main([scenes, runs, "-o", str(out), "--val_share", "0", "--weights", "runs:0.25",
+                 "--synth_share", "0.6"]) == 3
+    line = capsys.readouterr().out.splitlines()[-1]
+    # 181 + 200 x 0.25 = 231 times a word of weight 1; the scenes have 180 words and "tested".
+    assert line == f"--train_mix=REAL/scenes:{0.4 * 181 / 231:.5f},REAL/runs:{0.4 * 50 / 231:.5f},SYNTH:0.6"
+    assert weighed_mixture({"a": 10, "b": 30, "c": 5}, {"b": 0}, 0.0) == "REAL/a:0.66667,REAL/c:0.33333"
+    with pytest.raises(ConfigError, match="no set with training words"):
+        weighed_mixture({"a": 10}, {"a": 0}, 0.5)
+    for text in ("runs", "runs:-1", "runs:x", "runs:1,runs:2", "other:1", "runs:inf"):
+        with pytest.raises(ConfigError, match="--weights: expected sets"):
+            parse_weights(text, ["runs", "scenes"])
+    with pytest.raises(ConfigError, match="--synth_share 1.0"):
+        main([scenes, "-o", str(out), "--synth_share", "1"])
 
 
 def test_the_choice_depends_on_the_seed_only(sets):

@@ -21,13 +21,15 @@ from src.lmdb_writer import LmdbWriter
 from src.metric import normalise
 from src.preprocess import decode_image
 from src.source import WordSource
+from tools.near_duplicates import NearDuplicates
 
 _DESCRIPTION = """Writes real words as LMDB: OUTPUT_DIR/train/REAL/NAME to train on, OUTPUT_DIR/val/NAME for validation.
 
 A set is KIND:PATH, such as iiit5k:data/iiit5k_train or list:labels.tsv. Left out, with a line in
 OUTPUT_DIR/report.txt: images that also occur in a set of --not_in (same pixels), that occur twice, that cannot be
-decoded, and words without a letter or digit. For validation whole scenes are set aside: names such as 1009_2.png are
-word 2 of scene 1009; where names tell no scene, runs of neighbouring words are, as lists go scene by scene."""
+decoded, and words without a letter or digit; with --near_duplicates also images that are nearly one of --not_in. For
+validation whole scenes are set aside: names such as 1009_2.png are word 2 of scene 1009; where names tell no scene,
+runs of neighbouring words are, as lists go scene by scene."""
 _EPILOG = """Mixed half and half with synthetic words:
   python convert_lmdb.py -d synth -p WORDS -o OUTPUT_DIR/train/SYNTH
   python train.py --config_path configs/finetune_real.yaml --train_dataset_path OUTPUT_DIR/train \\
@@ -104,12 +106,17 @@ class Gatherer:
         upright: leave out words that stand on end.
         charset: write the words as they are compared under this charset (:func:`src.metric.normalise`) and leave out
             those with letters or digits that it lacks; ``None`` writes them as they are.
+        near: leave out images that are nearly a test image, too; ``None`` compares pixels only.
+
+    Attributes:
+        written: training words written, by name of the set.
     """
 
     def __init__(self, output_dir: str, share: float, seed: int, overwrite: bool, report: ConversionReport,
-                 upright: bool = False, charset: Charset | None = None):
+                 upright: bool = False, charset: Charset | None = None, near: NearDuplicates | None = None):
         self.output_dir, self.share, self.seed, self.overwrite, self.report = output_dir, share, seed, overwrite, report
-        self.upright, self.charset = upright, charset
+        self.upright, self.charset, self.near = upright, charset, near
+        self.written: dict[str, int] = {}
         self.test_images: dict[bytes, str] = {}
         self.test_scenes: set[str] = set()
         self._seen: dict[bytes, str] = {}
@@ -118,7 +125,10 @@ class Gatherer:
         """Notes the images of a test set (and its scenes); what they hold is never written."""
         for i in range(len(source)):
             try:
-                self.test_images[fingerprint(source.read(i))] = source.location(i)
+                data = source.read(i)
+                self.test_images[fingerprint(data)] = source.location(i)
+                if self.near is not None:
+                    self.near.add(decode_image(data), source.text(i), source.location(i))
             except DataError as error:
                 self.report.add(source.location(i), str(error))
         if scenes_too:
@@ -141,6 +151,7 @@ class Gatherer:
             elif os.path.exists(folder):
                 raise DataError(f"{folder} is there already, and would stay beside what is written now: give another "
                                 "-o/--output_dir")
+        self.written[name] = counts[0]
         unit = "scenes" if known else "runs of neighbours"
         print(f"{name}: {len(source)} words in {len(set(groups))} {unit}: {counts[0]} for training, {counts[1]} in "
               f"{len(validation)} {unit} for validation, {len(source) - len(usable)} left out", flush=True)
@@ -151,7 +162,7 @@ class Gatherer:
         try:
             data = source.read(i)
             mark = fingerprint(data)
-            height, width = decode_image(data).shape[:2]
+            image = decode_image(data)
         except DataError as error:
             self.report.add(where, str(error))
             return None
@@ -169,8 +180,10 @@ class Gatherer:
             reason = f"no letter or digit in {source.text(i)!r}"
         elif odd:
             reason = f"{source.text(i)!r} has letters or digits that are no classes ({odd})"
-        elif self.upright and letters > 2 and height > width:
+        elif self.upright and letters > 2 and image.shape[0] > image.shape[1]:
             reason = f"{source.text(i)!r} is higher than wide"
+        elif self.near is not None:
+            reason = self.near.find(image, source.text(i))
         if reason:
             self.report.add(where, reason)
             return None
@@ -191,6 +204,46 @@ class Gatherer:
             raise
 
 
+def weighed_mixture(written: dict[str, int], weights: dict[str, float], synthetic: float) -> str:
+    """The ``--train_mix`` in which a word of each set comes as often as its weight says.
+
+    Args:
+        written: training words of each set.
+        weights: how often a word of a set comes, compared with one of weight 1, the weight of sets not named; sets of
+            weight 0 are not in the mixture.
+        synthetic: share of SYNTH, the drawn words.
+
+    Raises:
+        ConfigError: no set is left.
+    """
+    amounts = {name: count * weights.get(name, 1.0) for name, count in written.items()}
+    total = sum(amounts.values())
+    if not total:
+        raise ConfigError("no set with training words has a weight above 0")
+    parts = [f"REAL/{name}:{(1 - synthetic) * amount / total:.5f}" for name, amount in amounts.items() if amount]
+    return ",".join(parts + [f"SYNTH:{synthetic:g}"] * (synthetic > 0))
+
+
+def parse_weights(text: str, names: list[str]) -> dict[str, float]:
+    """Reads 'plates:0.1,signs:2'.
+
+    Raises:
+        ConfigError: another form, a set that is not there, a set twice, or a negative weight.
+    """
+    weights: dict[str, float] = {}
+    for item in filter(None, text.split(",")):
+        name, _, number = item.rpartition(":")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if name not in names or name in weights or not 0 <= value < float("inf"):
+            raise ConfigError(f"--weights: expected sets, each once, with numbers from 0 up, such as {names[0]}:0.5, "
+                              f"not {item!r}; sets: {', '.join(names)}")
+        weights[name] = value
+    return weights
+
+
 def main(argv: list[str] | None = None) -> int:
     """Gathers as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=_EPILOG,
@@ -201,6 +254,15 @@ def main(argv: list[str] | None = None) -> int:
                         help="test sets: their images are looked for, and never written")
     parser.add_argument("--not_their_scenes", action="store_true",
                         help="leave out the other words of their scenes, too (same kind, same name of the scene)")
+    parser.add_argument("--near_duplicates", action="store_true",
+                        help="leave out images that are scaled, recompressed or differently cut ones of --not_in: the "
+                             "same word and a difference hash within 4 of 64 bits or a correlation of 0.90, or a "
+                             "correlation of 0.97 whatever the word")
+    parser.add_argument("--weights", default="", metavar="NAME:WEIGHT,...",
+                        help="how often a word of a set is to come in training, sets not named 1: prints the "
+                             "--train_mix that does so, half of it drawn words (SYNTH)")
+    parser.add_argument("--synth_share", type=float, default=0.5,
+                        help="share of drawn words in that mixture (default: %(default)s)")
     parser.add_argument("--upright", action="store_true",
                         help="leave out words of three letters or more whose image is higher than wide: vertical or "
                              "turned on end, which a network for lines cannot read")
@@ -214,18 +276,24 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not 0 <= args.val_share < 1:
         raise ConfigError(f"--val_share {args.val_share} must be from 0 to below 1")
+    if not 0 <= args.synth_share < 1:
+        raise ConfigError(f"--synth_share {args.synth_share} must be from 0 to below 1")
 
     report = ConversionReport()
     gatherer = Gatherer(args.output_dir, args.val_share, args.seed, args.overwrite, report, args.upright,
-                        Charset(ascii_lowercase + digits) if args.normalise else None)
+                        Charset(ascii_lowercase + digits) if args.normalise else None,
+                        NearDuplicates() if args.near_duplicates else None)
     sets = [parse_set(text, "train") for text in args.sets]
     names = [name for name, _ in sets]
     if len(set(names)) < len(names):
         raise ConfigError(f"the folders of the sets must have different names, not {', '.join(names)}")
+    weights = parse_weights(args.weights, names)
     for text in args.not_in:
         gatherer.keep_out(parse_set(text, "test")[1], args.not_their_scenes)
     for name, source in sets:
         gatherer.add(name, source)
+    if args.weights:
+        print(f"--train_mix={weighed_mixture(gatherer.written, weights, args.synth_share)}")
     os.makedirs(args.output_dir, exist_ok=True)
     return report.finish(os.path.join(args.output_dir, "report.txt"))
 
