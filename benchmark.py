@@ -5,7 +5,7 @@ import platform
 import sys
 from datetime import datetime
 
-from src.errors import ConfigError, DataError, run_main
+from src.common.errors import ConfigError, DataError, run_main
 from src.model_utils.config import Config, load_config
 
 _DESCRIPTION = """Evaluate a checkpoint (checkpoint_path) or an ONNX file (onnx_file) on every benchmark set under
@@ -31,9 +31,9 @@ def main(argv: list[str] | None = None) -> int:
 
     discovery = find_sets(config.data_root, leave_out=output)
     forward, charset, facts = load_network(config)
-    from src.decoding import choose_decoder
-    from src.predictions import PredictionFile
-    from src.progress import Progress
+    from src.common.progress import Progress
+    from src.evaluation.predictions import PredictionFile
+    from src.reading.selection import choose_decoder
     from src.report.gallery import collect_errors
     from src.report.html import to_html
     from src.report.markdown import to_markdown
@@ -85,7 +85,7 @@ def load_network(config: Config) -> tuple:
     if config.onnx_file:
         import onnxruntime
 
-        from src.deploy.onnx_recogniser import load_onnx_recogniser
+        from src.deploy.onnx.recogniser import load_onnx_recogniser
         forward, charset = load_onnx_recogniser(config)
         facts["computed by"] = f"onnxruntime {onnxruntime.__version__} on {config.device_target}"
     else:
@@ -103,7 +103,7 @@ def load_network(config: Config) -> tuple:
 
 def write(folder: str, files: dict[str, str]) -> None:
     """Writes the files, each complete or not at all."""
-    from src.conversion import write_whole
+    from src.convert.conversion import write_whole
 
     for name, text in files.items():
         write_whole(os.path.join(folder, name), text.encode("utf-8", "surrogateescape"))

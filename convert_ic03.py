@@ -2,11 +2,11 @@
 import argparse
 
 from convert_svt import add_arguments, convert
-from src.conversion import write_lines
-from src.errors import run_main
-from src.protocol import plain_from_three
-from src.source import companion
-from src.tagset import TaggedImage
+from src.common.errors import run_main
+from src.convert.conversion import write_lines
+from src.convert.tagset import TaggedImage
+from src.data.protocol import plain_from_three
+from src.data.source import companion
 
 _DESCRIPTION = """Cuts the words of ICDAR 2003 (SceneTrialTest or SceneTrialTrain) out of its photographs, as words.xml
 says. The output folder is a data set for --eval_dataset and --train_dataset ic03."""

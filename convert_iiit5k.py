@@ -4,7 +4,9 @@ import os
 
 import numpy as np
 
-from src.conversion import (
+from src.common.errors import DataError, run_main
+from src.common.progress import Progress
+from src.convert.conversion import (
     ConversionReport,
     annotation_path,
     how_to_use,
@@ -14,10 +16,8 @@ from src.conversion import (
     write_lines,
     write_whole,
 )
-from src.errors import DataError, run_main
-from src.preprocess import decode_image, read_bytes
-from src.progress import Progress
-from src.source import companion, path_fault
+from src.data.preprocess import decode_image, read_bytes
+from src.data.source import companion, path_fault
 
 # Field of the word: testdata.mat / traindata.mat, and testCharBound.mat / trainCharBound.mat.
 _WORD_FIELDS = ("GroundTruth", "chars")

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from src.conversion import ConversionReport
-from src.cores import available_cores
+from src.common.cores import available_cores
+from src.common.errors import ConfigError, DataError, run_main
+from src.common.progress import Progress
+from src.convert.conversion import ConversionReport
+from src.convert.lmdb_writer import LmdbWriter
+from src.data.lmdb_source import find_databases
+from src.data.preprocess import decode_image
+from src.data.protocol import PROTOCOLS, select_words
+from src.data.source import WordSource
 from src.dataset import SOURCES, open_source
-from src.errors import ConfigError, DataError, run_main
-from src.lmdb_dataset import find_databases
-from src.lmdb_writer import LmdbWriter
-from src.preprocess import decode_image
-from src.progress import Progress
-from src.protocol import PROTOCOLS, select_words
-from src.source import WordSource
 
 _CHUNK = 128  # images a thread reads at a time
 

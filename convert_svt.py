@@ -2,7 +2,8 @@
 import argparse
 import os
 
-from src.conversion import (
+from src.common.errors import DataError, run_main
+from src.convert.conversion import (
     ConversionReport,
     annotation_path,
     how_to_use,
@@ -10,9 +11,8 @@ from src.conversion import (
     write_annotation,
     write_lines,
 )
-from src.errors import DataError, run_main
-from src.source import companion
-from src.tagset import FORMATS, TaggedImage, cut_words, read_tagset
+from src.convert.tagset import FORMATS, TaggedImage, cut_words, read_tagset
+from src.data.source import companion
 
 _DESCRIPTION = """Cuts the words of Street View Text out of its images, as test.xml (647 words) or train.xml (257) says.
 The output folder is a data set for --eval_dataset and --train_dataset svt."""

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from src.conversion import ConversionReport, unfinished, write_lines, write_whole
-from src.cores import available_cores
-from src.errors import ConfigError, DataError, run_main
-from src.lmdb_writer import LmdbWriter
-from src.preprocess import decode_image, read_bytes
-from src.progress import Progress
-from src.source import path_fault
-from src.tagset import FORMATS, clamp, crop_name, encode
+from src.common.cores import available_cores
+from src.common.errors import ConfigError, DataError, run_main
+from src.common.progress import Progress
+from src.convert.conversion import ConversionReport, unfinished, write_lines, write_whole
+from src.convert.lmdb_writer import LmdbWriter
+from src.convert.tagset import FORMATS, clamp, crop_name, encode
+from src.data.preprocess import decode_image, read_bytes
+from src.data.source import path_fault
 
 _DESCRIPTION = """Cuts the words of SynthText (gt.mat and its scenes) out: the upright box around each word's corners,
 clamped to the picture. Words are split at white space, as the boxes in the file are."""

@@ -1,5 +1,5 @@
 """Evaluates a checkpoint on a data set: `python eval.py` alone reads the embedded held-out words."""
-from src.errors import run_main
+from src.common.errors import run_main
 from src.model_utils.config import Config, load_config
 
 
@@ -15,9 +15,9 @@ def run(config: Config) -> int:
     """Evaluates as configured, with all data in place."""
     from src.model_utils.context import set_up_context  # decides on the CPU cap before MindSpore is imported
     print(set_up_context(config, own_operators=True), flush=True)
-    from src.eval_run import run_evaluation
+    from src.distributed.ranks import quiet_unless_first, ranks_of
+    from src.evaluation.run import run_evaluation
     from src.metric import result_lines
-    from src.model_utils.distributed import quiet_unless_first, ranks_of
     from src.recogniser import load_recogniser
 
     ranks = ranks_of(config)

@@ -1,13 +1,13 @@
 """Evaluates an ONNX file on a data set; needs onnxruntime, numpy, OpenCV and PyYAML, but no MindSpore."""
-from src.errors import run_main
+from src.common.errors import run_main
 from src.model_utils.config import load_config
 
 
 def main(argv: list[str] | None = None) -> int:
     """Evaluates as configured and returns the exit code."""
     config = load_config(argv, description="Evaluate a CRNN in an ONNX file: every word of a data set exactly once.")
-    from src.deploy.onnx_recogniser import PROVIDERS, load_onnx_recogniser
-    from src.eval_run import run_evaluation
+    from src.deploy.onnx.recogniser import PROVIDERS, load_onnx_recogniser
+    from src.evaluation.run import run_evaluation
     from src.metric import result_lines
 
     network, charset = load_onnx_recogniser(config)

@@ -2,7 +2,7 @@
 import numpy as np
 
 from predict import find_images
-from src.errors import ConfigError, run_main
+from src.common.errors import ConfigError, run_main
 from src.model_utils.config import Config, load_config
 
 

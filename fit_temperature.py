@@ -3,8 +3,8 @@ import os
 
 import numpy as np
 
-from src.errors import ConfigError, DataError, run_main
-from src.evaluation import Forward
+from src.common.errors import ConfigError, DataError, run_main
+from src.evaluation.loop import Forward
 from src.model_utils.config import Config, load_config
 
 _DESCRIPTION = """Read training words (train_dataset, train_dataset_path) with a checkpoint, find the temperature at
@@ -18,9 +18,9 @@ def main(argv: list[str] | None = None) -> int:
     config = load_config(argv, description=" ".join(_DESCRIPTION.split()))
     from src.model_utils.context import set_up_context
     print(set_up_context(config, own_operators=True), flush=True)
-    from src.conversion import write_whole
-    from src.decode import GreedyDecoder, Reading
+    from src.convert.conversion import write_whole
     from src.metric import expected_calibration_error, fit_temperature, normalise
+    from src.reading.decode import GreedyDecoder, Reading
     from src.recogniser import load_recogniser
 
     forward, charset = load_recogniser(config, config.batch_size)
@@ -59,8 +59,8 @@ def read_words(config: Config, forward: Forward) -> tuple[list[np.ndarray], list
         ConfigError: the set has no path, or these are the words of a benchmark.
         DataError: the data cannot be read.
     """
+    from src.data.embedded import fill_in_data
     from src.dataset import create_dataset
-    from src.embedded import fill_in_data
     from src.report.benchmarks import BENCHMARKS
 
     fill_in_data(config, "train_dataset")

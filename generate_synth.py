@@ -2,7 +2,7 @@
 import argparse
 from pathlib import Path
 
-from src.errors import DataError, run_main
+from src.common.errors import DataError, run_main
 
 EPILOG = """examples:
   python generate_synth.py --output_dir data/synth --train 100000 --test 2000

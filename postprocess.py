@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from src.charset import Charset
-from src.errors import ConfigError, DataError, run_main
+from src.common.charset import Charset
+from src.common.errors import ConfigError, DataError, run_main
+from src.data.source import WordSource
 from src.model_utils.config import Config, load_config
-from src.source import WordSource
 
 _NAMED = 5
 
@@ -17,10 +17,10 @@ _NAMED = 5
 def main(argv: list[str] | None = None) -> int:
     """Scores as configured; returns 1 when words have no result."""
     config = load_config(argv, description="Compare the result files of the C++ program with the true words.")
+    from src.data.protocol import select_words
     from src.dataset import open_source
-    from src.decode import GreedyDecoder
     from src.metric import evaluate_readings, normalise, result_lines
-    from src.protocol import select_words
+    from src.reading.decode import GreedyDecoder
 
     for key in ("ann_file", "result_path"):
         if not getattr(config, key):

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.errors import DataError, run_main
+from src.common.errors import DataError, run_main
 from src.model_utils.config import load_config
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
@@ -16,11 +16,11 @@ def main(argv: list[str] | None = None) -> int:
     paths = list(find_images(config.arguments))
     from src.model_utils.context import set_up_context  # decides on the CPU cap before MindSpore is imported
     print(set_up_context(config, own_operators=True), file=sys.stderr)
-    from src.decoding import choose_decoder
-    from src.picture import draw_sheet, write_picture
-    from src.preprocess import InputSpec, read_image, to_batch
+    from src.common.picture import draw_sheet, write_picture
+    from src.data.preprocess import InputSpec, read_image, to_batch
+    from src.data.source import printable
+    from src.reading.selection import choose_decoder
     from src.recogniser import load_recogniser
-    from src.source import printable
 
     forward, charset = load_recogniser(config, min(config.batch_size, len(paths)), one_by_one=True, pretrained=True)
     decoder, spec = choose_decoder(config, charset).decoder, InputSpec.from_config(config)

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from src.errors import ConfigError, run_main
+from src.common.errors import ConfigError, run_main
 from src.model_utils.config import Config, load_config
 
 if TYPE_CHECKING:  # MindSpore is loaded once the device is chosen
-    from src.model_utils.distributed import Ranks
-    from src.model_utils.stop import StopSignals
+    from src.distributed.ranks import Ranks
+    from src.training.stop import StopSignals
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def run(config: Config) -> int:
         return draw_first_batch(config)
     from src.model_utils.context import set_up_context  # decides on the CPU cap before MindSpore is imported
     print(set_up_context(config, own_operators=True), flush=True)
-    from src.model_utils.distributed import quiet_unless_first, ranks_of
+    from src.distributed.ranks import quiet_unless_first, ranks_of
     ranks = ranks_of(config)
     with quiet_unless_first(ranks):
         ranks.in_turn(lambda: fill_in(config))
@@ -46,7 +46,7 @@ def run(config: Config) -> int:
 
 def fill_in(config: Config) -> None:
     """Takes the embedded words where no data are given."""
-    from src.embedded import fill_in_data
+    from src.data.embedded import fill_in_data
     fill_in_data(config, "train_dataset")
     if config.run_eval:
         fill_in_data(config, "train_eval_dataset")
@@ -54,15 +54,15 @@ def fill_in(config: Config) -> None:
 
 def draw_first_batch(config: Config) -> int:
     """Draws what the network is fed first, for show_batch; nothing is trained."""
-    from src.charset import Charset
+    from src.common.charset import Charset
+    from src.data.embedded import fill_in_data
+    from src.data.show_batch import show_batch
     from src.dataset import create_dataset
-    from src.embedded import fill_in_data
-    from src.show_batch import show_batch
     fill_in_data(config, "train_dataset")
     if config.resume_ckpt:  # it says how images are fitted, and its characters which words are trained on
         from src.model_utils.context import set_up_context
         set_up_context(config)
-        from src.resume import open_resumed
+        from src.training.resume import open_resumed
         open_resumed(config)
     dataset = create_dataset(config.train_dataset, config.train_dataset_path, config.batch_size, config=config)
     count = show_batch(dataset, Charset.from_config(config.label_dict), config.show_batch, config.train_start_epoch)
@@ -90,7 +90,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     """Puts the pieces of a training run together; returns the trainer and the position to start from."""
     from mindspore import set_seed
 
-    from src.charset import Charset
+    from src.common.charset import Charset
     from src.crnn import FEATURE_SIZE, crnn
     from src.crnn_for_train import (
         CRNNWithLoss,
@@ -99,16 +99,16 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
         synchronise_batch_norm,
     )
     from src.dataset import create_dataset
-    from src.dropout import DropoutMasks
     from src.loss import CTCLoss, FrameLoss
     from src.model_utils.callback import TrainMonitor
-    from src.model_utils.checkpoint import CheckpointKeeper
     from src.model_utils.context import speed_up
     from src.model_utils.lr_scheduler import frame_loss_weights, learning_rates
-    from src.model_utils.optimizer import create_optimizer
-    from src.model_utils.stop import StopSignals
-    from src.resume import check_equal_start, open_resumed
-    from src.trainer import Trainer
+    from src.network.checkpoint import CheckpointKeeper
+    from src.training.dropout import DropoutMasks
+    from src.training.optimizer import create_optimizer
+    from src.training.resume import check_equal_start, open_resumed
+    from src.training.stop import StopSignals
+    from src.training.trainer import Trainer
 
     resumed = open_resumed(config)
     set_seed(config.seed)
@@ -172,14 +172,14 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
 
 def evaluation_callback(config: Config, network, folder: Path, say, ranks: "Ranks", signals: "StopSignals"):
     """The evaluation while training; a `synth` set is evaluated on its validation words, not on its test words."""
-    from src.charset import Charset
+    from src.common.charset import Charset
     from src.dataset import create_dataset, evaluation_split
-    from src.decode import GreedyDecoder
+    from src.distributed.ranks import take_over_statistics
     from src.eval_callback import EvalCallback
-    from src.evaluation import evaluate, network_forward
+    from src.evaluation.loop import evaluate, network_forward
     from src.metric import EvalResult
-    from src.model_utils.checkpoint import BEST_NAME
-    from src.model_utils.distributed import take_over_statistics
+    from src.network.checkpoint import BEST_NAME
+    from src.reading.decode import GreedyDecoder
 
     split = evaluation_split(config.train_eval_dataset, config.train_eval_dataset_path, say)
     dataset = create_dataset(config.train_eval_dataset, config.train_eval_dataset_path, config.batch_size, ranks.size,

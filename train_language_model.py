@@ -3,7 +3,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from src.errors import ConfigError, run_main
+from src.common.errors import ConfigError, run_main
 
 _DESCRIPTION = "Train a character n-gram language model for the beam decoder from word lists."
 _EPILOG = """example:
@@ -24,10 +24,10 @@ def main(argv: list[str] | None = None) -> int:
                         help="the network's characters, or their file (default: that of default_config.yaml)")
     args = parser.parse_args(argv)
 
-    from src.charset import Charset
-    from src.language_model import CharacterModel
+    from src.common.charset import Charset
     from src.model_utils.config import load_config
-    from src.word_list import read_words
+    from src.reading.language_model import CharacterModel
+    from src.reading.word_list import read_words
 
     charset = Charset.from_config(load_config([]).label_dict if args.label_dict is None else args.label_dict)
     words = [word for path in args.words for word in read_words(path)]

@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import output_of  # noqa: E402 - after the path
 from benchmarks.machine import machine_line  # noqa: E402
-from src.cores import available_cores  # noqa: E402
+from src.common.cores import available_cores  # noqa: E402
 
 PARTS = ("index", "lmdb", "svt", "pipeline")
 BATCH, WARM_UP = 64, 20  # images a batch, batches that do not count
@@ -90,9 +90,9 @@ def anonymous_mib() -> float:
 
 def run_index(folder: str) -> dict:
     """Indexes the annotation and filters its words, as training does."""
-    from src.charset import Charset
+    from src.common.charset import Charset
+    from src.data.labels import LabelTable
     from src.dataset import filter_words, open_source
-    from src.labels import LabelTable
     from src.model_utils.config import load_config
 
     config = load_config([])
@@ -121,7 +121,7 @@ def run_lmdb(folder: str, no_check: str) -> dict:
 
 def run_decode(folder: str, _: str) -> dict:
     """Reads and decodes all pictures twice."""
-    from src.preprocess import read_image
+    from src.data.preprocess import read_image
 
     for path in sorted(Path(folder, "img").iterdir()) * 2:
         read_image(path)

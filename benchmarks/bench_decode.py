@@ -25,12 +25,12 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.decode_libraries import PACKAGES, installed  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
 from src import ctc  # noqa: E402
-from src.charset import Charset  # noqa: E402
-from src.decode import BeamDecoder, GreedyDecoder, LexiconDecoder, Reading  # noqa: E402
-from src.errors import ConfigError, run_main  # noqa: E402
-from src.language_model import CharacterModel  # noqa: E402
+from src.common.charset import Charset  # noqa: E402
+from src.common.errors import ConfigError, run_main  # noqa: E402
 from src.metric import evaluate_readings, fit_temperature, normalise  # noqa: E402
-from src.word_list import read_words  # noqa: E402
+from src.reading.decode import BeamDecoder, GreedyDecoder, LexiconDecoder, Reading  # noqa: E402
+from src.reading.language_model import CharacterModel  # noqa: E402
+from src.reading.word_list import read_words  # noqa: E402
 
 _SIMULATED = Charset("abcdefghijklmnopqrstuvwxyz0123456789")
 

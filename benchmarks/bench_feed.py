@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import answer_of, tell  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
-from src.errors import run_main  # noqa: E402
+from src.common.errors import run_main  # noqa: E402
 
 WARM_UP = 5  # batches of a turn that do not count, more than are made ahead
 

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import answer_of, end, reason, tell  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
-from src.errors import DataError, run_main  # noqa: E402
+from src.common.errors import DataError, run_main  # noqa: E402
 
 NAMES = {"eval": "eval.py (MindSpore {mindspore})", "torch": "PyTorch {torch}, float32",
          "onnx": "onnxruntime {onnxruntime}, float32", "int8": "onnxruntime {onnxruntime}, INT8",
@@ -56,7 +56,7 @@ def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
                batch: int) -> Callable[[np.ndarray], np.ndarray]:
     """Loads a network as a function from images (N, 3, 32, 100) to class scores (T, N, C)."""
     if name in ("onnx", "int8"):
-        from src.deploy.onnx_recogniser import OnnxNetwork
+        from src.deploy.onnx.recogniser import OnnxNetwork
 
         return OnnxNetwork(folder / ("crnn.onnx" if name == "onnx" else "crnn_int8.onnx"), threads=threads)
     if name == "eval":
@@ -70,7 +70,7 @@ def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
         return load_recogniser(config, batch)[0]
     import torch
 
-    from src.model_utils.checkpoint import read_checkpoint
+    from src.network.checkpoint import read_checkpoint
     from tools.torch_twin import CRNN, from_mindspore
 
     torch.set_num_threads(threads)
@@ -190,8 +190,8 @@ def choose_images(paths: list[str], largest: int) -> list[str]:
 def prepare(args: argparse.Namespace, folder: Path) -> Path | None:
     """Writes images and models; returns the C++ program if it takes part."""
     from predict import find_images
-    from src.embedded import embedded_set
-    from src.preprocess import InputSpec, read_image, to_batch
+    from src.data.embedded import embedded_set
+    from src.data.preprocess import InputSpec, read_image, to_batch
 
     paths = choose_images(list(find_images((args.images or str(embedded_set()),))), max(args.batch))
     (folder / "images").mkdir()

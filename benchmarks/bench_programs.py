@@ -52,7 +52,7 @@ def run_help(repeats: int) -> None:
 
 def train_command(folder: str, *options: str) -> list[str]:
     """Command of a training on the embedded words."""
-    from src.embedded import embedded_set
+    from src.data.embedded import embedded_set
     return [sys.executable, "-u", str(ROOT / "train.py"), "--device_target=CPU", "--train_dataset=synth",
             f"--train_dataset_path={embedded_set()}", f"--batch_size={BATCH}", f"--output_dir={folder}",
             "--optimizer=adamw", "--learning_rate=0.001", "--loss_reduction=mean", "--show_progress=never", *options]
@@ -80,9 +80,9 @@ def run_start(repeats: int) -> None:
 
 def overhead_worker(folder: str) -> None:
     """Trains some steps with clocks around the parts of the loop and prints their seconds as JSON."""
+    from src.distributed.ranks import ranks_of
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
-    from src.model_utils.distributed import ranks_of
     from train import build_trainer
     options = [item for item in train_command(folder)[3:] if item.startswith("--")]
     config = load_config([*options, "--epoch_size=1", "--save_checkpoint=False", "--per_print_time=10"])
@@ -130,8 +130,8 @@ def overhead_worker(folder: str) -> None:
 
     import numpy as np
 
-    from src.charset import Charset
-    from src.crnn_accuracy import CRNNAccuracy
+    from src.common.charset import Charset
+    from src.evaluation.crnn_accuracy import CRNNAccuracy
     charset = Charset.from_config(config.label_dict)
     metric = CRNNAccuracy(charset)
     scores = np.random.default_rng(0).normal(size=(24, BATCH, charset.class_num)).astype(np.float32)

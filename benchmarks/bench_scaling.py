@@ -41,10 +41,10 @@ def worker(batch: int, dtype: str) -> None:
 
     from src.crnn import build_network
     from src.crnn_for_train import CRNNWithLoss, GradientReducer, TrainOneStepCellWithGradClip
+    from src.distributed.ranks import ALONE, connect
     from src.loss import CTCLoss
-    from src.model_utils.distributed import ALONE, connect
-    from src.model_utils.optimizer import create_optimizer, set_learning_rate
     from src.onednn import accelerate
+    from src.training.optimizer import create_optimizer, set_learning_rate
 
     ms.set_device("CPU")
     ms.set_context(mode=ms.GRAPH_MODE)

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import output_of  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
-from src.errors import ConfigError, run_main  # noqa: E402
+from src.common.errors import ConfigError, run_main  # noqa: E402
 
 TRDG = """
 import json, os, sys, time

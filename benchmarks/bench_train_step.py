@@ -55,7 +55,7 @@ def mindspore_step(size: int, dtype: str | None):
     from src.crnn import build_network
     from src.crnn_for_train import CRNNWithLoss, TrainOneStepCellWithGradClip
     from src.loss import CTCLoss
-    from src.model_utils.optimizer import create_optimizer, set_learning_rate
+    from src.training.optimizer import create_optimizer, set_learning_rate
 
     ms.set_device("CPU")
     ms.set_context(mode=ms.GRAPH_MODE)

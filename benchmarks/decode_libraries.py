@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from src import ctc
-from src.charset import Charset
-from src.decode import Reading
+from src.common.charset import Charset
+from src.reading.decode import Reading
 
 PACKAGES = ("fast-ctc-decode", "flashlight-text", "pyctcdecode")
 Read = Callable[[np.ndarray], list[Reading]]

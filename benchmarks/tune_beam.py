@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.machine import machine_line  # noqa: E402
-from src.decode import BeamDecoder, GreedyDecoder  # noqa: E402
-from src.errors import run_main  # noqa: E402
-from src.language_model import CharacterModel  # noqa: E402
+from src.common.errors import run_main  # noqa: E402
 from src.metric import evaluate_readings, normalise  # noqa: E402
-from src.word_list import read_words  # noqa: E402
+from src.reading.decode import BeamDecoder, GreedyDecoder  # noqa: E402
+from src.reading.language_model import CharacterModel  # noqa: E402
+from src.reading.word_list import read_words  # noqa: E402
 
 WEIGHTS, BONUSES = (0.1, 0.2, 0.3, 0.4, 0.5), (0.0, 0.5, 0.75, 1.0, 1.5)
 

@@ -76,7 +76,7 @@ else
 fi
 
 say "== Training a network of our own from nothing"
-stamp=$(cat default_config.yaml configs/quickstart.yaml src/embedded.py | cksum)
+stamp=$(cat default_config.yaml configs/quickstart.yaml src/data/embedded.py | cksum)
 if is_done trained "$stamp" && [ -f "$checkpoint" ]; then
   say "done before: $checkpoint"
 else

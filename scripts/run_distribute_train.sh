@@ -82,5 +82,5 @@ elif [ "$platform" = CPU ]; then
   how+=(--share_cores)
 fi
 cd "$ROOT"
-exec "$python" -m src.model_utils.launch "${how[@]}" "--folder=$ROOT/train_parallel" -- \
+exec "$python" -m src.distributed.launch "${how[@]}" "--folder=$ROOT/train_parallel" -- \
   "${command[@]}" ${options[@]+"${options[@]}"}

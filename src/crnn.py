@@ -6,7 +6,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import TruncatedNormal
 
-from src.errors import ConfigError
+from src.common.errors import ConfigError
 
 FEATURE_SIZE = 512
 """Channels the VGG hands to the recurrent layers (`input_size` in the configuration)."""

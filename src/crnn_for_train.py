@@ -3,10 +3,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from src.common.errors import ConfigError
 from src.crnn import Conv
-from src.errors import ConfigError
+from src.distributed.ranks import Ranks
 from src.loss import CTCLoss, FrameLoss
-from src.model_utils.distributed import Ranks
 
 KEPT = "kept."
 """Begins the names of the parameters that hold batch norm's statistics of before the step."""

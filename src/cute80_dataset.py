@@ -1,5 +1,5 @@
 """CUTE80: a folder with images and annotation.txt."""
-from src.source import ImageListSource
+from src.data.source import ImageListSource
 
 
 class CUTE80Source(ImageListSource):

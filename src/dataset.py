@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from src.augment import create_augment
-from src.batches import Augment, Batch, WordBatches
-from src.charset import Charset
-from src.errors import ConfigError, DataError
-from src.labels import LabelTable
-from src.list_dataset import VALIDATION_LISTS, validation_list
-from src.order import mixture
-from src.preprocess import InputSpec, num_steps
-from src.protocol import Selection, select_words
-from src.source import WordSource
+from src.common.charset import Charset
+from src.common.errors import ConfigError, DataError
+from src.data.augment import create_augment
+from src.data.batches import Augment, Batch, WordBatches
+from src.data.labels import LabelTable
+from src.data.list_source import VALIDATION_LISTS, validation_list
+from src.data.order import mixture
+from src.data.preprocess import InputSpec, num_steps
+from src.data.protocol import Selection, select_words
+from src.data.source import WordSource
 
 __all__ = ["Batch", "FilterReport", "SOURCES", "WordBatches", "create_dataset", "evaluation_split", "filter_words",
            "open_source"]
 
 # name of the data set -> module and class; a further one of the "image list" form is a subclass of three lines.
 SOURCES = {
-    "synth": ("src.synth_dataset", "SynthSource"),
+    "synth": ("src.data.synth_source", "SynthSource"),
     "ic03": ("src.ic03_dataset", "IC03Source"),
     "ic13": ("src.ic13_dataset", "IC13Source"),
     "ic15": ("src.ic15_dataset", "IC15Source"),
@@ -30,8 +30,8 @@ SOURCES = {
     "svtp": ("src.svtp_dataset", "SVTPSource"),
     "cute80": ("src.cute80_dataset", "CUTE80Source"),
     "iiit5k": ("src.iiit5k_dataset", "IIIT5KSource"),
-    "list": ("src.list_dataset", "ListSource"),
-    "lmdb": ("src.lmdb_dataset", "LmdbSource"),
+    "list": ("src.data.list_source", "ListSource"),
+    "lmdb": ("src.data.lmdb_source", "LmdbSource"),
 }
 
 _EXAMPLES = 5

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mindspore import nn
 
+from src.distributed.ranks import ALONE, Ranks
 from src.metric import EvalResult
-from src.model_utils.checkpoint import Checkpoint, load_weights, read_checkpoint, write_checkpoint
-from src.model_utils.distributed import ALONE, Ranks
+from src.network.checkpoint import Checkpoint, load_weights, read_checkpoint, write_checkpoint
 
 # Numbers of the training state among a checkpoint's facts.
 _STATE = ("loss_scale", "good_steps", "state_step", "global_step", "learning_rate", "momentum")

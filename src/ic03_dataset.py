@@ -1,5 +1,5 @@
 """IC03: a folder with word crops and the annotation.txt that convert_ic03.py writes."""
-from src.source import ImageListSource
+from src.data.source import ImageListSource
 
 
 class IC03Source(ImageListSource):

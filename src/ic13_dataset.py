@@ -1,15 +1,15 @@
 """IC13 and the other lists in the form of the ICDAR challenges: lines ``word_1.png, "Tiredness"``."""
 import re
 
-from src.errors import DataError
-from src.source import ImageListSource
+from src.common.errors import DataError
+from src.data.source import ImageListSource
 
 
 class QuotedListSource(ImageListSource):
     r"""A list of the ICDAR challenges: file name, comma, and the word in quotes, with ``\"`` and ``\\`` inside it.
 
     The word begins after the first ``, "`` and ends at the last quote of the line, so commas and quotes may stand in
-    it. Lines of any other form are those of :class:`src.source.ImageListSource`.
+    it. Lines of any other form are those of :class:`src.data.source.ImageListSource`.
     """
 
     def parse_line(self, line: str, file: str, number: int) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from src.errors import ConfigError
+from src.common.errors import ConfigError
 
 
 class CTCLoss(nn.Cell):

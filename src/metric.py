@@ -9,8 +9,8 @@ from math import sqrt
 
 import numpy as np
 
-from src.charset import Charset
-from src.edit_distance import edit_distances
+from src.common.charset import Charset
+from src.common.edit_distance import edit_distances
 
 _ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
 _OUTSIDE_PROTOCOL = re.compile("[^0-9a-z]")
@@ -18,7 +18,7 @@ _OUTSIDE_PROTOCOL = re.compile("[^0-9a-z]")
 
 def __getattr__(name: str):
     if name == "CRNNAccuracy":
-        from src.crnn_accuracy import CRNNAccuracy
+        from src.evaluation.crnn_accuracy import CRNNAccuracy
         return CRNNAccuracy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -116,7 +116,7 @@ def evaluate_readings(truths: Sequence[str], readings: Sequence, charset: Charse
 
     Args:
         truths: N annotated texts.
-        readings: N ``src.decode.Reading`` or plain strings; with strings there is no calibration.
+        readings: N ``src.reading.decode.Reading`` or plain strings; with strings there is no calibration.
         charset: normalises both sides (see ``normalise``); without it the strings are compared as they are.
 
     Returns:

@@ -2,15 +2,15 @@
 import sys
 from typing import TYPE_CHECKING
 
-from src.charset import Charset
-from src.decoding import adopt_temperature
-from src.evaluation import Forward, network_forward
+from src.common.charset import Charset
+from src.evaluation.loop import Forward, network_forward
 from src.model_utils.config import ROOT, Config
+from src.reading.selection import adopt_temperature
 
 if TYPE_CHECKING:  # MindSpore is loaded on first use
     from mindspore import nn
 
-    from src.model_utils.checkpoint import Checkpoint
+    from src.network.checkpoint import Checkpoint
 
 QUICKSTART_CHECKPOINT = ROOT / "output" / "quickstart" / "ckpt" / "best_acc.ckpt"
 PRETRAINED_CHECKPOINT = ROOT / "pretrained" / "crnn_v2.ckpt"
@@ -30,8 +30,8 @@ def open_checkpoint(config: Config, option: str = "checkpoint_path", pretrained:
     Raises:
         CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
     """
-    from src.errors import CheckpointError
-    from src.model_utils.checkpoint import adopt, read_checkpoint
+    from src.common.errors import CheckpointError
+    from src.network.checkpoint import adopt, read_checkpoint
 
     if not config.checkpoint_path:
         default = (QUICKSTART_CHECKPOINT, PRETRAINED_CHECKPOINT)
@@ -60,7 +60,7 @@ def load_network(config: Config, checkpoint: "Checkpoint", full_precision: bool)
         CheckpointError: a weight is missing or has another shape.
     """
     from src.crnn import crnn
-    from src.model_utils.checkpoint import load_weights
+    from src.network.checkpoint import load_weights
 
     network = crnn(config, full_precision)
     load_weights(network, checkpoint)

@@ -4,8 +4,8 @@ import os
 import re
 from collections.abc import Iterable
 
-from src.errors import DataError
-from src.source import ImageListSource, check_finished, check_folder, read_lines
+from src.common.errors import DataError
+from src.data.source import ImageListSource, check_finished, check_folder, read_lines
 
 _CROP = re.compile(r".*_\d+_([^_]+)\.(?:jpg|jpeg|png)", re.IGNORECASE)
 _ZOO_LEXICON = "lexicon_ann_train.txt"

@@ -55,8 +55,8 @@ def evaluate(checkpoint: str, data: str, predictions: str, *options: str) -> Non
 def stopped_run(data: str, folder: str, rank: int) -> dict:
     """train.py with our own operators; rank 1 alone gets a SIGTERM after its first step."""
     import train
-    from src.model_utils import checkpoint
     from src.model_utils.callback import TrainMonitor
+    from src.network import checkpoint
 
     written, steps = [], []
     note, write = TrainMonitor.on_step_end, checkpoint.write_checkpoint
@@ -81,9 +81,9 @@ def main(folder: Path, data: str, mode: str) -> None:
     """Runs in every rank; results go to files."""
     from src.crnn import build_network
     from src.crnn_for_train import GradientReducer
+    from src.distributed.ranks import ranks_of, take_over_statistics
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
-    from src.model_utils.distributed import ranks_of, take_over_statistics
 
     config = load_config([*COMMON, "--run_distribute=True", "--cpu_operators=stock"])
     set_up_context(config)
@@ -114,6 +114,6 @@ def main(folder: Path, data: str, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    from src.errors import run_main
+    from src.common.errors import run_main
 
     run_main(lambda _: main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.charset import Charset
+from src.common.charset import Charset
+from src.data.preprocess import InputSpec
 from src.deploy.metadata import ModelInfo
-from src.deploy.onnx_graph import build_onnx
-from src.preprocess import InputSpec
+from src.deploy.onnx.graph import build_onnx
 from tests.conftest import REPO
 
 sys.path.insert(0, str(REPO / "tools"))

@@ -2,7 +2,7 @@
 import cv2
 import numpy as np
 
-from src.charset import Charset
+from src.common.charset import Charset
 
 CHARSET = Charset("abcdefghijklmnopqrstuvwxyz0123456789")
 STEPS, PEAK = 24, 9.0

@@ -9,7 +9,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.errors import CheckpointError, run_main
+from src.common.errors import CheckpointError, run_main
 
 _DESCRIPTION = """Averages the weights of checkpoints: each weight, and the means and variances of batch norm, is the
 mean of theirs. Useful for the last few of one run with a constant learning rate, or for runs that began from the same
@@ -45,7 +45,7 @@ def write_weights(path: str, weights: dict[str, np.ndarray], info: dict[str, int
     """Writes weights as a checkpoint, with facts beside them."""
     from mindspore import Parameter, Tensor
 
-    from src.model_utils.checkpoint import write_checkpoint
+    from src.network.checkpoint import write_checkpoint
 
     parameters = [Parameter(Tensor(value), name=name) for name, value in weights.items()]
     write_checkpoint(path, SimpleNamespace(get_parameters=lambda: parameters), info)
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.output.endswith(".ckpt"):
         raise CheckpointError(f"-o {args.output}: the name must end in .ckpt")
 
-    from src.model_utils.checkpoint import read_checkpoint  # lazily: MindSpore takes seconds
+    from src.network.checkpoint import read_checkpoint  # lazily: MindSpore takes seconds
 
     checkpoints = [read_checkpoint(path) for path in args.checkpoints]
     version = checkpoints[0].model_version  # an error where this is no CRNN

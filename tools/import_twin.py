@@ -12,7 +12,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.errors import CheckpointError, DataError, run_main
+from src.common.errors import CheckpointError, DataError, run_main
 
 _DESCRIPTION = """Reads the weights that tools/train_twin.py wrote (.npz, under MindSpore's names, whole or in parts),
 computes class scores of the same images with the twin in PyTorch and with the network in MindSpore, and writes the
@@ -73,7 +73,7 @@ def sample_images(folder: str, count: int, seed: int = 0) -> np.ndarray:
     Raises:
         DataError: the folder holds no images.
     """
-    from src.preprocess import InputSpec, read_image, to_batch
+    from src.data.preprocess import InputSpec, read_image, to_batch
 
     if not folder:
         return np.random.default_rng(seed).uniform(-1, 1, (count, 3, 32, 100)).astype(np.float32)
@@ -112,9 +112,9 @@ def main(argv: list[str] | None = None) -> int:
     print(set_up_context(config, own_operators=True), flush=True)
     from mindspore import Tensor
 
-    from src.charset import Charset
+    from src.common.charset import Charset
     from src.crnn import build_network
-    from src.model_utils.checkpoint import Checkpoint, load_weights, write_checkpoint
+    from src.network.checkpoint import Checkpoint, load_weights, write_checkpoint
 
     charset = Charset.from_config(args.label_dict)
     checkpoint = Checkpoint(args.weights[0], weights)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.errors import ConfigError, run_main
+from src.common.errors import ConfigError, run_main
 
 _DESCRIPTION = """Makes a MINDIR that the CPU runtime of MindSpore Lite 2.0.0 loads.
 
@@ -38,8 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.source.endswith(".mindir"):
         if (args.batch, args.width, args.label_dict) != (None, None, None):
             raise ConfigError("--batch, --width and --label_dict belong to a checkpoint; a MINDIR file has its own")
-        from src.deploy.lite_mindir import rewrite_file
         from src.deploy.metadata import sidecar_path
+        from src.deploy.mindir.lite import rewrite_file
         from src.deploy.targets import written
 
         target = Path(args.target)
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         import mindspore as ms
 
-        from src.deploy.lite_mindir import export_for_lite
+        from src.deploy.mindir.lite import export_for_lite
 
         ms.set_device("CPU")
         ms.set_context(mode=ms.GRAPH_MODE)

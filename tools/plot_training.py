@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.errors import DataError, run_main
+from src.common.errors import DataError, run_main
 
 _DESCRIPTION = """Draw the loss of training runs over the images seen, and the accuracy where a run evaluated itself.
 Give what train.py printed (the log.txt of a launcher), or the log.tsv of tools/train_twin.py; several logs are drawn

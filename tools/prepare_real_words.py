@@ -13,14 +13,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.charset import Charset
-from src.conversion import ConversionReport
+from src.common.charset import Charset
+from src.common.errors import ConfigError, DataError, run_main
+from src.convert.conversion import ConversionReport
+from src.convert.lmdb_writer import LmdbWriter
+from src.data.preprocess import decode_image
+from src.data.source import WordSource
 from src.dataset import SOURCES, open_source
-from src.errors import ConfigError, DataError, run_main
-from src.lmdb_writer import LmdbWriter
 from src.metric import normalise
-from src.preprocess import decode_image
-from src.source import WordSource
 from tools.near_duplicates import NearDuplicates
 
 _DESCRIPTION = """Writes real words as LMDB: OUTPUT_DIR/train/REAL/NAME to train on, OUTPUT_DIR/val/NAME for validation.

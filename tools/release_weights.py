@@ -8,7 +8,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.errors import CheckpointError, ConfigError, run_main
+from src.common.errors import CheckpointError, ConfigError, run_main
 from tools.average_checkpoints import FACTS, write_weights
 
 _DESCRIPTION = """Write the weights of a checkpoint, without any training state, in float16 (computed in float32 when
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.temperature is not None and not 0 < args.temperature < np.inf:
         raise ConfigError(f"--temperature {args.temperature:g}: it must be above 0")
 
-    from src.model_utils.checkpoint import read_checkpoint  # lazily: MindSpore takes seconds
+    from src.network.checkpoint import read_checkpoint  # lazily: MindSpore takes seconds
 
     checkpoint = read_checkpoint(args.checkpoint)
     info = {name: checkpoint.info[name] for name in (*FACTS, "temperature") if name in checkpoint.info}

@@ -1,10 +1,10 @@
-"""Augmentation of whole batches on the device that trains, in PyTorch; strengths as for src/augment.py."""
+"""Augmentation of whole batches on the device that trains, in PyTorch; strengths as for src/data/augment.py."""
 import math
 
 import torch
 from torch.nn import functional
 
-from src.augment import Strengths
+from src.data.augment import Strengths
 
 _GEOMETRY_SHARE = 0.5
 _PIXEL_SHARE = 0.25

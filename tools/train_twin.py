@@ -21,12 +21,12 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.augment import PRESETS
-from src.cores import available_cores
-from src.errors import CheckpointError, ConfigError, CRNNError, run_main
-from src.model_utils.stop import StopSignals
+from src.common.cores import available_cores
+from src.common.errors import CheckpointError, ConfigError, CRNNError, run_main
+from src.data.augment import PRESETS
 from src.render import RenderStyle, WordRenderer, find_fonts
 from src.render.words import read_lexicon
+from src.training.stop import StopSignals
 from tools.torch_augment import augment_batch
 from tools.torch_twin import CRNN, to_mindspore
 from tools.twin_parts import Ring, accuracy, frame_targets, initialise, load_weights, rate, save_npz, save_parts

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from src.errors import CheckpointError
+from src.common.errors import CheckpointError
 from tools.import_twin import read_parts
 from tools.torch_twin import CRNN, from_mindspore
 from tools.word_feed import CHARSET, CHUNK, Chunk

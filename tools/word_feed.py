@@ -16,9 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.charset import Charset, required_steps
-from src.errors import CRNNError
-from src.preprocess import InputSpec, num_steps, resize
+from src.common.charset import Charset, required_steps
+from src.common.errors import CRNNError
+from src.data.preprocess import InputSpec, num_steps, resize
 from src.render import FontFace, RenderStyle, WordRenderer
 from src.render.words import plan_words
 

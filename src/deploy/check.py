@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from src.common.errors import CRNNError
+from src.data.preprocess import InputSpec, to_batch
 from src.deploy.targets import Sizes
-from src.errors import CRNNError
-from src.preprocess import InputSpec, to_batch
 
 TOLERANCE = 1e-3
 """Largest difference of a logit where both sides compute in float32."""

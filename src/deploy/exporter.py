@@ -8,19 +8,19 @@ import numpy as np
 import onnx
 from mindspore import nn
 
-from src.charset import Charset
-from src.decode import GreedyDecoder
+from src.common.charset import Charset
+from src.common.errors import DataError
+from src.data.preprocess import InputSpec, read_image, to_batch
 from src.deploy.check import measure, probes, require_close
 from src.deploy.metadata import ModelInfo, sidecar_path, write_sidecar
-from src.deploy.mindir import load_mindir, write_mindspore
-from src.deploy.onnx_graph import build_onnx
-from src.deploy.onnx_recogniser import OnnxNetwork
-from src.deploy.quantise import quantise
+from src.deploy.mindir.files import load_mindir, write_mindspore
+from src.deploy.onnx.graph import build_onnx
+from src.deploy.onnx.quantise import quantise
+from src.deploy.onnx.recogniser import OnnxNetwork
 from src.deploy.targets import Sizes, sizes_for, target_path, written
-from src.errors import DataError
-from src.evaluation import Forward, network_forward
+from src.evaluation.loop import Forward, network_forward
 from src.model_utils.config import Config
-from src.preprocess import InputSpec, read_image, to_batch
+from src.reading.decode import GreedyDecoder
 from src.recogniser import load_network, open_checkpoint
 
 _CALIBRATION_BATCH = 20

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from src.charset import Charset
-from src.errors import CheckpointError, ConfigError
-from src.preprocess import InputSpec
+from src.common.charset import Charset
+from src.common.errors import CheckpointError, ConfigError
+from src.data.preprocess import InputSpec
 
 PROJECT_VERSION = "1.0.0"
 CHANNEL_ORDER = "BGR"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.errors import ConfigError
+from src.common.errors import ConfigError
 
 FORMATS = ("MINDIR", "AIR", "ONNX")
 _ENDINGS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx"}

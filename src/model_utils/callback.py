@@ -4,7 +4,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from src.progress import Progress
+from src.common.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from src.errors import ConfigError
-from src.model_utils.command_line import help_text, parse
-from src.model_utils.options import Entry, Option, Value, nearest, read_options, read_yaml
+from src.common.command_line import help_text, parse
+from src.common.errors import ConfigError
+from src.common.options import Entry, Option, Value, nearest, read_options, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CONFIG = ROOT / "default_config.yaml"
@@ -159,7 +159,7 @@ def _derive(values: dict[str, Value], origins: dict[str, str], places: Mapping[s
 
     One that was set in this layer (it is in ``places``) must be right; one that was not simply follows.
     """
-    from src.charset import Charset  # only here, so that --help stays quick
+    from src.common.charset import Charset  # only here, so that --help stays quick
 
     if values["image_height"] != HEIGHT:
         place = places.get("image_height", "default_config.yaml")

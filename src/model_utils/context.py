@@ -1,10 +1,10 @@
 """Sets MindSpore up for a program: the device, graph mode, and what makes CPUs fast."""
 from typing import TYPE_CHECKING
 
-from src.errors import ConfigError
+from src.common.errors import ConfigError
+from src.distributed.ranks import check_launcher, connect, is_scheduler
 from src.model_utils.config import Config
 from src.model_utils.device_adapter import apply_cpu_cap, get_device_id, resolve_device_target
-from src.model_utils.distributed import check_launcher, connect, is_scheduler
 from src.model_utils.moxing_adapter import is_inside
 from src.onednn import accelerate, available
 

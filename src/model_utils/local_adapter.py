@@ -2,7 +2,7 @@
 import os
 from collections.abc import Sequence
 
-from src.errors import ConfigError
+from src.common.errors import ConfigError
 
 # The launcher's own variables come first: RANK_ID and RANK_SIZE are often left over in a shell, where every process of
 # mpirun would take itself for rank 0.

@@ -1,7 +1,7 @@
 """Learning rate of every step of a run, as plain numbers."""
 import numpy as np
 
-from src.errors import ConfigError
+from src.common.errors import ConfigError
 
 ONECYCLE_WARMUP = 0.3
 ONECYCLE_START_DIVISOR = 25.0

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Iterator
 from types import ModuleType
 
-from src.errors import ConfigError, DataError
-from src.model_utils.archives import unpack_archives
+from src.common.errors import ConfigError, DataError
+from src.data.source import LEXICONS
+from src.distributed.ranks import is_scheduler
 from src.model_utils.config import Config
 from src.model_utils.device_adapter import get_rank_id
-from src.model_utils.distributed import is_scheduler
-from src.model_utils.node import Farewell, once_per_node
-from src.source import LEXICONS
+from src.modelarts.archives import unpack_archives
+from src.modelarts.node import Farewell, once_per_node
 
 # Keys with paths that may be given relative to the local folders that ModelArts' addresses are copied to or from.
 _IN_DATA = ("train_dataset_path", "train_eval_dataset_path", "eval_dataset_path", "calibration_path", "data_root",

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFont
 
-from src.errors import DataError
+from src.common.errors import DataError
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 SUFFIXES = (".ttf", ".otf", ".ttc")

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.errors import CRNNError, DataError
+from src.common.errors import CRNNError, DataError
 from src.render.fonts import FontFace
 from src.render.layout import SUBFOLDER_IMAGES, Chunk
 from src.render.renderer import WordRenderer

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from src.errors import ConfigError, DataError
+from src.common.errors import ConfigError, DataError
 from src.render.degrade import degrade, light
 from src.render.dice import Dice, DiceCup, cumulate
 from src.render.effects import Plan, bend, corners, draw_plan, layers

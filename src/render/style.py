@@ -1,7 +1,7 @@
 """How strongly words are varied: one dataclass of strengths, with three presets."""
 from dataclasses import asdict, dataclass, fields
 
-from src.errors import ConfigError
+from src.common.errors import ConfigError
 
 LEVELS = ("easy", "medium", "hard")
 

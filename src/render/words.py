@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import ConfigError, DataError
+from src.common.errors import ConfigError, DataError
 
 WORD_LIST = Path(__file__).with_name("words.txt")
 SPLITS = ("train", "val", "test")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from src.errors import CRNNError
+from src.common.errors import CRNNError
 from src.render.pool import draw_folder
 from src.render.renderer import WordRenderer
 

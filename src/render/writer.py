@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.cores import available_cores
-from src.errors import ConfigError, DataError
-from src.progress import Progress
+from src.common.cores import available_cores
+from src.common.errors import ConfigError, DataError
+from src.common.progress import Progress
 from src.render.fonts import find_fonts
 from src.render.layout import Chunk, chunks
 from src.render.pool import DONE, jobs_of, run_jobs

@@ -13,7 +13,7 @@ class Benchmark:
         key: its name in results.json, published.yaml and LMDB folders, such as 'IC13_857'.
         title: its name for people.
         dataset: the data set it is chosen from, see ``src.dataset.SOURCES``.
-        protocol: how, see ``src.protocol.PROTOCOLS``.
+        protocol: how, see ``src.data.protocol.PROTOCOLS``.
         words: how many words it has; fewer are a part of it, and no number to compare.
         lexicons: the lexicons it is read with in the CRNN paper.
     """

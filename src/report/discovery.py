@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from src.conversion import UNFINISHED, write_whole
+from src.common.errors import DataError
+from src.convert.conversion import UNFINISHED, write_whole
 from src.dataset import SOURCES
-from src.errors import DataError
 from src.report.benchmarks import BENCHMARKS
 
 _DEPTH = 5

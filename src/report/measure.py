@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from src.charset import Charset
+from src.common.charset import Charset
+from src.common.errors import DataError
+from src.data.source import WordSource
 from src.dataset import create_dataset
-from src.decode import Reading
-from src.decoding import Decoding, choose_decoder, lexicon_decoding
-from src.errors import DataError
-from src.evaluation import Forward
+from src.evaluation.loop import Forward
 from src.metric import EvalResult, evaluate_readings
+from src.reading.decode import Reading
+from src.reading.selection import Decoding, choose_decoder, lexicon_decoding
 from src.report.benchmarks import BENCHMARKS, BY_KEY, GIVEN_LEXICON, LEXICON_TITLES
 from src.report.discovery import FoundSet
-from src.source import WordSource
 
 
 @dataclass
@@ -77,7 +77,7 @@ def measure(found: FoundSet, config, forward: Forward, charset: Charset,
     Raises:
         DataError: the set cannot be read, or none of its words belongs to a benchmark.
     """
-    from src.protocol import select_words
+    from src.data.protocol import select_words
 
     dataset = create_dataset(found.dataset, found.path, config.batch_size, is_training=False, config=config)
     source = dataset.source

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from src.errors import DataError
+from src.common.errors import DataError
 from src.report.benchmarks import AVERAGES, BY_KEY, LEXICON_TITLES
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "published.yaml"

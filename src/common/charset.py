@@ -1,0 +1,131 @@
+"""Text to class indices and back: the only place that knows the blank, the class count and case folding."""
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+from src.common.errors import ConfigError, DataError
+
+
+class Charset:
+    """The characters a network can write, in the order of its classes; the CTC blank is the class after the last one.
+
+    Args:
+        characters: one class per character, in class order. The charset is case-sensitive when it holds an upper-case
+            letter; otherwise texts are lower-cased before they are looked up.
+
+    Raises:
+        ConfigError: nothing given, a character given twice, or a line break among the characters.
+    """
+
+    def __init__(self, characters: str):
+        if not isinstance(characters, str) or not characters:
+            raise ConfigError(f"label_dict must be a string of at least one character, got {characters!r} "
+                              "(put it in quotes in the configuration file)")
+        twice = list(dict.fromkeys(c for c in characters if characters.count(c) > 1))
+        if twice:
+            raise ConfigError(f"label_dict holds {_quoted(twice)} more than once: every character is one class")
+        if set(characters) & set("\r\n"):
+            raise ConfigError("label_dict holds a line break, which cannot be a class")
+        self.characters = characters
+        self.blank = len(characters)
+        self.class_num = len(characters) + 1
+        self.case_sensitive = any(c.isupper() for c in characters)
+        self._index = {c: i for i, c in enumerate(characters)}
+
+    @classmethod
+    def from_config(cls, label_dict: str) -> "Charset":
+        """Reads the ``label_dict`` of the configuration.
+
+        Args:
+            label_dict: the characters themselves, or the path of a UTF-8 file with one character a line. It counts as
+                a path when such a file exists or when it ends in ``.txt``.
+
+        Raises:
+            ConfigError: as the constructor, or a file that is missing, not UTF-8, or has a line that is not exactly
+                one character.
+        """
+        if not isinstance(label_dict, str) or not (label_dict.endswith(".txt") or os.path.isfile(label_dict)):
+            return cls(label_dict)
+        try:
+            with open(label_dict, encoding="utf-8-sig", newline="") as file:
+                lines = file.read().replace("\r\n", "\n").split("\n")
+        except OSError as error:
+            raise ConfigError(f"label_dict: cannot read the character file {label_dict}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"label_dict: the character file {label_dict} is not UTF-8 text") from error
+        while lines and not lines[-1]:
+            lines.pop()
+        for number, line in enumerate(lines, 1):
+            if len(line) != 1:
+                raise ConfigError(f"label_dict: {label_dict}, line {number}: expected exactly one character, "
+                                  f"got {line[:20]!r}")
+        return cls("".join(lines))
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Charset) and other.characters == self.characters
+
+    def __hash__(self) -> int:
+        return hash(self.characters)
+
+    def __repr__(self) -> str:
+        return f"Charset({self.characters!r})"
+
+    def fold(self, text: str) -> str:
+        """Lower-cases a text unless the charset is case-sensitive."""
+        return text if self.case_sensitive else text.lower()
+
+    def unknown(self, text: str) -> list[str]:
+        """Characters of a text outside the charset (after folding), each once, in order of appearance."""
+        return [c for c in dict.fromkeys(self.fold(text)) if c not in self._index]
+
+    def encode(self, text: str) -> np.ndarray:
+        """Turns a text into class indices.
+
+        Returns:
+            (L,) int32, one index per character of the folded text.
+
+        Raises:
+            DataError: the text holds characters outside the charset; the message names them.
+        """
+        try:
+            return np.array([self._index[c] for c in self.fold(text)], np.int32)
+        except KeyError:
+            raise DataError(f"the text {text!r} holds {_quoted(self.unknown(text))}, "
+                            "which the charset (label_dict) does not have") from None
+
+    def encode_known(self, text: str) -> np.ndarray:
+        """Turns a text into class indices, leaving out what the charset does not have; (L,) int32.
+
+        For evaluation, where such texts are kept and compared as text; the caller counts and reports them.
+        """
+        return np.array([self._index[c] for c in self.fold(text) if c in self._index], np.int32)
+
+    def decode(self, indices: Iterable[int]) -> str:
+        """Turns class indices into text, one character per index: no CTC collapsing.
+
+        Raises:
+            ValueError: an index is the blank or outside the classes.
+        """
+        result = []
+        for index in indices:
+            index = int(index)
+            if not 0 <= index < self.blank:
+                raise ValueError(f"class {index} is not a character: expected 0 to {self.blank - 1} "
+                                 f"({self.blank} is the blank)")
+            result.append(self.characters[index])
+        return "".join(result)
+
+
+def required_steps(indices: np.ndarray) -> int:
+    """CTC steps a label needs: its length plus one blank between every two equal neighbours."""
+    indices = np.asarray(indices)
+    return len(indices) + int(np.count_nonzero(indices[1:] == indices[:-1]))
+
+
+def _quoted(characters: list[str]) -> str:
+    """Lists characters for a message, control characters escaped."""
+    return " ".join(repr(c) for c in characters)

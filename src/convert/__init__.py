@@ -1,0 +1,1 @@
+"""From raw downloads to data sets: what the convert_*.py programs share."""

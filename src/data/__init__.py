@@ -1,0 +1,1 @@
+"""From files to batches: sources, preprocessing, augmentation, order, loader workers. No network."""

@@ -1,0 +1,144 @@
+"""Samples one by one: read, decoded, augmented and resized, with account of those that cannot be read."""
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from src.common.errors import DataError
+from src.data.preprocess import InputSpec, decode_image, resize
+from src.data.source import WordSource
+
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+News = tuple[list[tuple[int, str]], int, int]
+
+_NAMED_WARNINGS = 100  # further corrupted images are counted and kept in the list, but no longer printed one by one
+
+
+class SampleReader:
+    """Makes the images of samples ready for a batch; several threads may use it.
+
+    Args:
+        source: the images and words.
+        kept: (K,) numbers of the samples to use; a position is a place in it.
+        spec: the network input.
+        seed: of the augmentation.
+        augment: see :class:`src.data.batches.WordBatches`.
+
+    Attributes:
+        corrupted: references of the images that could not be read, each once, in the order they were met.
+        repeated: how often a sample had to come twice in an epoch in place of an unreadable one.
+        squeezed: with ``keep_ratio``, how often an image was narrowed to the largest width.
+    """
+
+    def __init__(self, source: WordSource, kept: np.ndarray, spec: InputSpec, seed: int, augment: Augment | None):
+        self.source, self.spec, self.seed, self.augment = source, spec, seed, augment
+        self.corrupted: list[str] = []
+        self.repeated = self.squeezed = 0
+        self._kept = kept
+        self._unreadable: dict[int, str] = {}
+        self._lock = threading.Lock()
+        self._told: int | None = None  # in a worker process: how many unreadable images its parent knows of
+
+    def read(self, planned: Sequence[int], epoch: int, first: int) -> tuple[list[np.ndarray], list[int]]:
+        """Images and positions of those of the planned samples that can be read.
+
+        Args:
+            planned: positions of neighbours in the order of the epoch.
+            epoch: its number.
+            first: place of the first of them in the order.
+        """
+        loaded = [(self.load(position, epoch, place), position) for place, position in enumerate(planned, first)]
+        good = [pair for pair in loaded if pair[0] is not None]
+        return [image for image, _ in good], [position for _, position in good]
+
+    def fill_up(self, images: list, positions: list, order: np.ndarray, epoch: int, step: int, steps: int,
+                batch_size: int) -> None:
+        """Takes other samples for those that could not be read: from the left-over ones first, then the next ones.
+
+        Where all of these fail, too, the batch stays smaller.
+        """
+        used = steps * batch_size
+        left_over = len(order) - used
+        last = (step + 1) * batch_size
+        # Starting at the step: batches of different steps rarely meet at the same left-over sample.
+        spare = ((used + (step + k) % left_over, 0) for k in range(left_over))
+        following = (((last + k) % used, 1) for k in range(used - batch_size))
+        failed = 0
+        for place, repeats in itertools.chain(spare, following):
+            if len(images) == batch_size:
+                return
+            image = self.load(order[place], epoch, place)
+            if image is None:
+                failed += 1
+                if failed > 1000 + 10 * batch_size:
+                    return
+                continue
+            images.append(image)
+            positions.append(order[place])
+            if repeats:
+                with self._lock:
+                    self.repeated += 1
+
+    def load(self, position: int, epoch: int, place: int) -> np.ndarray | None:
+        """The resized image of one sample, not yet padded; None where it cannot be read; (height, width, 3) uint8."""
+        number = int(self._kept[position])
+        if number in self._unreadable:
+            return None
+        try:
+            data = self.source.read(number)
+        except DataError as error:
+            return self.note(number, str(error))
+        try:
+            image = decode_image(data)
+        except DataError as error:
+            return self.note(number, f"{self.source.location(number)}: {error}")
+        if self.augment is not None:
+            # Philox takes its key as it is; the seed sequence of default_rng takes half as long again.
+            key = np.array([(self.seed % 2**32) << 32 | epoch % 2**32, place % 2**32 << 32 | number], np.uint64)
+            image = self.augment(image, np.random.Generator(np.random.Philox(key=key)))
+        if self.spec.keep_ratio and self.spec.fitted_width(image) > self.spec.widths[-1]:
+            with self._lock:
+                self.squeezed += 1
+        return resize(image, self.spec)
+
+    def note(self, number: int, reason: str) -> None:
+        """Counts an unreadable image and names it, once."""
+        with self._lock:
+            if number in self._unreadable:
+                return
+            self._unreadable[number] = reason
+            if self._told is not None:
+                return
+            self.corrupted.append(self.source.reference(number))
+            count = len(self.corrupted)
+        if count <= _NAMED_WARNINGS:
+            print(f"warning: skipped {reason}", file=sys.stderr)
+        if count == _NAMED_WARNINGS:
+            print("warning: further unreadable images are counted, not named", file=sys.stderr)
+
+    def nothing_readable(self) -> DataError:
+        """The error of a set without readable images."""
+        return DataError(f"{self.source.name}: too few images can be read, {len(self._unreadable)} cannot; the first: "
+                         f"{next(iter(self._unreadable.values()))}")
+
+    def enter_worker(self) -> None:
+        """Makes this copy, in a process just forked, tell its parent what it notes instead of printing it."""
+        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self._told = len(self._unreadable)
+        self.repeated = self.squeezed = 0
+
+    def take_news(self) -> News:
+        """In a worker process: unreadable images, ``repeated`` and ``squeezed`` since the last call."""
+        news = list(self._unreadable.items())[self._told:] if len(self._unreadable) > self._told else []
+        counts = self.repeated, self.squeezed
+        self._told, self.repeated, self.squeezed = len(self._unreadable), 0, 0
+        return news, *counts
+
+    def add_news(self, news: News) -> None:
+        """In the parent: enters what a worker process has noted."""
+        for number, reason in news[0]:
+            self.note(number, reason)
+        self.repeated += news[1]
+        self.squeezed += news[2]

@@ -1,0 +1,1 @@
+"""The network as a MINDIR file, and its form for MindSpore Lite."""

@@ -1,0 +1,147 @@
+"""The CRNN as an ONNX graph, made from the weights alone with the `onnx` package; MindSpore is not needed.
+
+Opset 17 (onnxruntime 1.12 and later). One input, ``images`` (batch, 3, 32, width) float32; one output, ``logits``
+(steps, batch, classes) float32, steps = ceil(ceil(width / 2) / 2) - 1. ``batch``, ``width`` and ``steps`` are free
+unless they are given. Batch norm is folded into the convolutions. Weights may be stored as float16; a Cast, which
+onnxruntime does once when it loads the file, brings them back.
+"""
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from src.common.errors import CheckpointError
+from src.data.preprocess import num_steps
+from src.deploy.metadata import ModelInfo
+
+OPSET = 17
+INPUT = "images"
+OUTPUT = "logits"
+# Smaller tensors (biases, shapes) stay float32: they save nothing.
+_MIN_HALF_SIZE = 1024
+# Pooling behind a convolution: kernel and stride (rows, columns).
+_POOLS = {1: (2, 2), 2: (2, 2), 4: (2, 1), 6: (2, 1)}
+
+
+class _Graph:
+    """Nodes and initialisers as they are added; each method returns the name of the tensor it makes."""
+
+    def __init__(self, weights: Mapping[str, np.ndarray], half: bool) -> None:
+        self.weights = weights
+        self.half = half
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: list[onnx.TensorProto] = []
+
+    def weight(self, name: str) -> np.ndarray:
+        """A weight of the checkpoint as float32."""
+        if name not in self.weights:
+            raise CheckpointError(f"the checkpoint has no {name}; it belongs to another network")
+        return np.asarray(self.weights[name], np.float32)
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        """A stored tensor, by way of float16 where that was asked for."""
+        if self.half and value.dtype == np.float32 and value.size >= _MIN_HALF_SIZE:
+            with np.errstate(over="ignore"):
+                small = value.astype(np.float16)
+            if not np.isfinite(small).all():
+                raise CheckpointError(f"{name} holds values beyond float16; export with --onnx_weights=float32")
+            self.initialisers.append(numpy_helper.from_array(small, f"{name}.float16"))
+            return self.node("Cast", [f"{name}.float16"], name, to=TensorProto.FLOAT)
+        self.initialisers.append(numpy_helper.from_array(value, name))
+        return name
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes) -> str:
+        """An operator with one output that is used."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{output}/{kind}", **attributes))
+        return output
+
+    def convolution(self, number: int, x: str, epsilon: float) -> str:
+        """Convolution with its batch norm folded in, ReLU, and the pooling behind it if there is one."""
+        name = f"vgg.conv{number}"
+        kernel = self.weight(f"{name}.conv.weight")
+        variance = self.weight(f"{name}.bn.moving_variance").astype(np.float64)
+        gain = self.weight(f"{name}.bn.gamma") / np.sqrt(variance + epsilon)
+        bias = self.weight(f"{name}.bn.beta") - self.weight(f"{name}.bn.moving_mean") * gain
+        kernel = (kernel * gain[:, None, None, None]).astype(np.float32)
+        size = list(kernel.shape[2:])
+        x = self.node("Conv", [x, self.constant(f"{name}.weight", kernel),
+                               self.constant(f"{name}.bias", bias.astype(np.float32))], f"{name}.sum",
+                      kernel_shape=size, pads=[1, 1, 1, 1] if size == [3, 3] else [0, 0, 0, 0])
+        x = self.node("Relu", [x], name)
+        if number in _POOLS:
+            # Rounding up equals the network's 'same' padding: a last odd column is pooled with nothing.
+            window = list(_POOLS[number])
+            x = self.node("MaxPool", [x], f"{name}.pool", kernel_shape=window, strides=window, ceil_mode=1)
+        return x
+
+    def lstm(self, name: str, x: str) -> str:
+        """A bidirectional LSTM over (steps, batch, features); returns (steps, batch, 2 * hidden)."""
+        tensors = []
+        for kind in ("weight_ih", "weight_hh"):
+            both = [_onnx_gates(self.weight(f"{name}.{kind}_l0{end}")) for end in ("", "_reverse")]
+            tensors.append(self.constant(f"{name}.{kind}", np.stack(both)))
+        biases = [np.concatenate([_onnx_gates(self.weight(f"{name}.bias_{kind}_l0{end}")) for kind in ("ih", "hh")])
+                  for end in ("", "_reverse")]
+        tensors.append(self.constant(f"{name}.bias", np.stack(biases)))
+        hidden = self.weight(f"{name}.weight_hh_l0").shape[1]
+        x = self.node("LSTM", [x, *tensors], f"{name}.directions", hidden_size=hidden, direction="bidirectional")
+        x = self.node("Transpose", [x], f"{name}.by_step", perm=[0, 2, 1, 3])  # from (steps, 2, batch, hidden)
+        # 0 keeps a dimension, so that batch and steps stay free.
+        return self.node("Reshape", [x, self.constant(f"{name}.shape", np.array([0, 0, 2 * hidden], np.int64))], name)
+
+    def dense(self, name: str, x: str, output: str) -> str:
+        """A linear map of the last dimension."""
+        kernel = self.constant(f"{name}.weight.transposed", np.ascontiguousarray(self.weight(f"{name}.weight").T))
+        x = self.node("MatMul", [x, kernel], f"{output}.product")
+        return self.node("Add", [x, self.constant(f"{name}.bias", self.weight(f"{name}.bias"))], output)
+
+
+def _onnx_gates(value: np.ndarray) -> np.ndarray:
+    """Reorders the gates of an LSTM weight or bias: MindSpore has i, f, g, o; ONNX has i, o, f, c (c = g)."""
+    i, f, g, o = np.split(value, 4)
+    return np.concatenate([i, o, f, g])
+
+
+def build_onnx(weights: Mapping[str, np.ndarray], info: ModelInfo, epsilon: float, batch: int | None = None,
+               width: int | None = None) -> onnx.ModelProto:
+    """Builds the ONNX model of a checkpoint.
+
+    Args:
+        weights: the network's parameters by name, as in its checkpoints.
+        info: goes into the metadata; its ``model_version`` and ``weights`` say what is built.
+        epsilon: of the batch norm.
+        batch: images per call; None leaves it free.
+        width: of the images in pixels; None leaves it free.
+
+    Raises:
+        CheckpointError: a weight is missing, or cannot be stored as float16.
+    """
+    graph = _Graph(weights, half=info.weights == "float16")
+    x = INPUT
+    for number in range(1, 8):
+        x = graph.convolution(number, x, epsilon)
+    x = graph.node("Squeeze", [x, graph.constant("rows", np.array([2], np.int64))], "columns")
+    x = graph.node("Transpose", [x], "sequence", perm=[2, 0, 1])
+    if info.model_version == "V2":
+        x = graph.dense("rnn.0.embedding", graph.lstm("rnn.0.rnn", x), "rnn.0")
+        graph.dense("rnn.1.embedding", graph.lstm("rnn.1.rnn", x), OUTPUT)
+    else:
+        graph.dense("fc", graph.lstm("rnn2", graph.lstm("rnn1", x)), OUTPUT)
+
+    sizes = [batch or "batch", 3, info.image_height, width or "width"]
+    steps = num_steps(width) if width else "steps"
+    proto = helper.make_graph(
+        graph.nodes, f"CRNN {info.model_version}", [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, sizes)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [steps, sizes[0], info.class_num])],
+        graph.initialisers)
+    model = helper.make_model(proto, producer_name="crnn", producer_version=info.project_version, ir_version=8,
+                              opset_imports=[helper.make_opsetid("", OPSET)])
+    set_info(model, info)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def set_info(model: onnx.ModelProto, info: ModelInfo) -> None:
+    """Writes the facts about a network into the metadata of its ONNX model."""
+    helper.set_model_props(model, {name: str(value) for name, value in info.to_dict().items()})

@@ -1,0 +1,166 @@
+"""An ONNX file ready to read, through onnxruntime; needs no MindSpore."""
+import os
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from src.common.charset import Charset
+from src.common.errors import CheckpointError, ConfigError
+from src.deploy.metadata import ModelInfo
+from src.reading.selection import adopt_temperature
+
+# Device: its execution provider, and the package that brings it.
+PROVIDERS = {
+    "CPU": ("CPUExecutionProvider", "onnxruntime"),
+    "GPU": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "Ascend": ("CANNExecutionProvider", "onnxruntime-cann"),
+}
+_GIVEN = ("default", "derived", "program")
+
+
+def choose_device(target: str) -> str:
+    """Turns ``auto`` into the best device onnxruntime can use here.
+
+    Raises:
+        ConfigError: the device that was asked for cannot be used.
+    """
+    available = onnxruntime.get_available_providers()
+    if target == "auto":
+        return next((name for name in ("Ascend", "GPU") if PROVIDERS[name][0] in available), "CPU")
+    provider, package = PROVIDERS[target]
+    if provider not in available:
+        raise ConfigError(f"device_target {target} needs the {provider}, which this onnxruntime lacks (it has "
+                          f"{', '.join(available)}); install {package}, or take another device_target")
+    return target
+
+
+class OnnxNetwork:
+    """A CRNN in an ONNX file; calling it maps images (N, 3, 32, W) to class scores (T, N, class_num).
+
+    Args:
+        path: the file.
+        device: "CPU", "GPU" or "Ascend", see :func:`choose_device`.
+        threads: of onnxruntime; 0 takes one for each core.
+
+    Attributes:
+        info: its facts; None when the file has no metadata of this project.
+        batch: the only number of images per call, None when any will do; a call with others is split and filled up.
+        width: the only width of images, None when any will do.
+        class_num: number of classes, None when the file does not tell.
+
+    Raises:
+        CheckpointError: no such file, not an ONNX file, or another network.
+        ConfigError: the device does not start.
+    """
+
+    def __init__(self, path: str | os.PathLike, device: str = "CPU", threads: int = 0) -> None:
+        self.path = os.fspath(path)
+        if not os.path.isfile(self.path):
+            raise CheckpointError(f"ONNX file {self.path} is a folder; name the .onnx file in it"
+                                  if os.path.isdir(self.path) else f"ONNX file {self.path} does not exist")
+        provider = PROVIDERS[device][0]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self.path, options, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])))
+        except Exception as error:  # onnxruntime has a class of its own for every cause
+            raise CheckpointError(f"{self.path} is not an ONNX file that onnxruntime {onnxruntime.__version__} can "
+                                  f"load ({' '.join(str(error).split())[:200]}); export it with export.py") from error
+        if self._session.get_providers()[0] != provider:
+            raise ConfigError(f"onnxruntime could not start the {provider}; check the driver of the {device}, or take "
+                              "--device_target=CPU")
+        self._read_shapes()
+        properties = self._session.get_modelmeta().custom_metadata_map
+        self.info = ModelInfo.from_mapping(properties, self.path) if "label_dict" in properties else None
+        if self.info and self.class_num not in (None, self.info.class_num):
+            raise CheckpointError(f"{self.path} gives scores of {self.class_num} classes, but its label_dict makes "
+                                  f"{self.info.class_num}; export it again with export.py")
+
+    def _read_shapes(self) -> None:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        shape, scores = inputs[0].shape, outputs[0].shape
+        if (len(inputs) != 1 or len(shape) != 4 or shape[1] not in (3, None) or isinstance(shape[2], int) and
+                shape[2] != 32 or len(scores) != 3 or inputs[0].type != "tensor(float)"):
+            raise CheckpointError(f"{self.path} holds another network: it maps {shape} to {scores}, but a CRNN maps "
+                                  "images (batch, 3, 32, width) to scores (steps, batch, classes); give a file of "
+                                  "export.py")
+        self._input = inputs[0].name
+        self.batch, self.width, self.class_num = (size if isinstance(size, int) else None
+                                                  for size in (shape[0], shape[3], scores[2]))
+
+    def describe(self) -> str:
+        """Version, weights and input size, as far as the file tells."""
+        facts = [self.info.model_version, f"{self.info.weights} weights"] if self.info else []
+        return ", ".join([*facts, f"batch {self.batch or 'any'}", f"width {self.width or 'any'}"])
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Maps images (N, 3, 32, W) float32 to class scores (T, N, class_num) float32."""
+        count = len(images)
+        if self.batch in (None, count):
+            return self._session.run(None, {self._input: images})[0]
+        parts = []
+        for first in range(0, count, self.batch):
+            part = images[first:first + self.batch]
+            missing = self.batch - len(part)
+            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
+            parts.append(self._session.run(None, {self._input: part})[0])
+        return np.concatenate(parts, axis=1)[:, :count]
+
+
+def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
+    """Opens the ONNX file a configuration names; the configuration takes over what the file tells.
+
+    Args:
+        config: has ``onnx_file`` (or ``file_name``, as in the model zoo), ``device_target``, ``onnx_threads``,
+            ``label_dict``, ``model_version``, ``image_width``, ``keep_ratio``, ``bucket_widths`` and ``temperature``.
+
+    Raises:
+        CheckpointError: see :class:`OnnxNetwork`, or the user asked for something else than the file holds.
+        ConfigError: the device cannot be used.
+    """
+    path = config.onnx_file or config.file_name
+    if not config.onnx_file and not os.path.exists(path) and not path.endswith(".onnx"):
+        path += ".onnx"
+    if not os.path.exists(path) and config.origin("onnx_file") == config.origin("file_name") == "default":
+        raise CheckpointError(f"no ONNX file given, and there is no {path}; add --onnx_file=FILE")
+    config.device_target = choose_device(config.device_target)
+    network = OnnxNetwork(path, config.device_target, config.onnx_threads)
+    config.onnx_file = path
+    if network.info:
+        _adopt(config, path, {name: getattr(network.info, name) for name in ("label_dict", "model_version")})
+    charset = Charset.from_config(config.label_dict)
+    if network.class_num not in (None, charset.class_num):
+        raise CheckpointError(f"{path} gives scores of {network.class_num} classes, but label_dict makes "
+                              f"{charset.class_num} (its characters and the blank); give the label_dict it was trained "
+                              "with")
+    if network.info:
+        info = network.info
+        adopt_temperature(config, info.temperature, path)
+        resizing = {"image_width": network.width or info.image_width, "keep_ratio": info.spec.keep_ratio,
+                    "bucket_widths": info.bucket_widths}
+        if network.width:
+            _adopt(config, path, resizing)
+        else:  # the network takes what the user says
+            for key, value in resizing.items():
+                if config.origin(key) in _GIVEN:
+                    setattr(config, key, value)
+    elif network.width:
+        _adopt(config, path, {"image_width": network.width})
+    return network, charset
+
+
+def _adopt(config: Any, path: str, found: dict[str, object]) -> None:
+    """Sets keys to what a file needs; an error where the user said something else."""
+    for key, value in found.items():
+        current = getattr(config, key)
+        if key == "label_dict":
+            current = Charset.from_config(current).characters
+        if current == value:
+            continue
+        if config.origin(key) not in _GIVEN:
+            raise CheckpointError(f"{path} was exported with {key} {value!r}, but the {config.origin(key)} says "
+                                  f"{getattr(config, key)!r}; leave {key} out, or give another file")
+        setattr(config, key, value)

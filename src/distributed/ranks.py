@@ -1,0 +1,213 @@
+"""Training on several devices, one process (rank) each: who they are and what they tell each other.
+
+Every rank reads its own part of the data and holds the same weights. The gradients of all ranks become one before they
+are clipped, so that N ranks with batch B step exactly like one process with batch N * B:
+
+* ``loss_reduction`` sum: gradients are summed. Keep ``learning_rate``: every image pulls as hard as on one device.
+  ``clip_norm`` bounds the step of all ranks together; raise it in proportion where most steps are clipped.
+* ``loss_reduction`` mean: gradients are averaged. Multiply ``learning_rate`` by N (Goyal et al. 2017, "Accurate, Large
+  Minibatch SGD") and warm up; for adamw the square root of N is the milder choice.
+
+Batch norm normalises each rank's batch by itself unless ``sync_bn`` is set. Each rank gathers moving statistics of its
+own, which training does not use; those of rank 0 are saved, and all ranks take them over before an evaluation.
+"""
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from src.common.errors import ConfigError, CRNNError
+
+T = TypeVar("T")
+
+# One of these says that a launcher started this process: msrun (or the same by hand), a rank table, mpirun.
+_LAUNCHERS = ("MS_ROLE", "RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+# Seconds that CPU ranks wait for each other. MindSpore's own 30 are too few while one of them draws words or compiles.
+_CPU_TIMEOUT = ("MS_CPU_COMM_OP_TIMEOUT", "600")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a run, seen from one of them; the default is a process alone.
+
+    All of them must call the same methods in the same order.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files and prints."""
+        return self.rank == 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is no other."""
+        return self.size == 1
+
+    def total(self, *values: float) -> list[float]:
+        """Sums of each value over all ranks, in float32.
+
+        Raises:
+            CRNNError: a rank does not answer.
+        """
+        if self.is_alone:
+            return list(values)
+        return self._exchange("AllReduce", np.array(values, np.float32)).tolist()
+
+    def of_first(self, values: np.ndarray) -> np.ndarray:
+        """The (N,) float32 values of rank 0.
+
+        Raises:
+            CRNNError: a rank does not answer.
+        """
+        if self.is_alone:
+            return values
+        return self._exchange("AllReduce", values if self.is_first else np.zeros_like(values))
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all ranks, by rank.
+
+        Args:
+            value: anything that JSON can hold; floats and texts come through unchanged.
+
+        Raises:
+            CRNNError: a rank does not answer.
+        """
+        if self.is_alone:
+            return [value]
+        data = json.dumps(value).encode()
+        lengths = self._exchange("AllGather", np.array([len(data)], np.int32))
+        # Rounded up to a power of two, so that few message sizes occur.
+        words = max(1 << (int(lengths.max() + 3) // 4).bit_length(), 16)
+        message = np.frombuffer(data.ljust(4 * words, b" "), np.int32)
+        parts = self._exchange("AllGather", message).reshape(self.size, -1)
+        return [json.loads(part.tobytes()) for part in parts]
+
+    def in_turn(self, action: Callable[[], T]) -> T:
+        """Runs an action in rank 0 first, then in the others, which find done what it left on the disk.
+
+        Raises:
+            CRNNError: it failed in rank 0, or a rank does not answer.
+        """
+        if self.is_alone:
+            return action()
+        if self.is_first:
+            try:
+                result = action()
+            except BaseException:
+                self.total(1)
+                raise
+            self.total(0)
+            return result
+        if self.total(0)[0]:
+            raise CRNNError(f"rank {self.rank}: rank 0 failed; its log says why")
+        return action()
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Turns the failure of a collective operator inside the block into one sentence.
+
+        Raises:
+            CRNNError: a rank does not answer.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            text = str(error)
+            if self.is_alone or not any(name in text for name in ("AllReduce", "AllGather", "ollective")):
+                raise
+            raise CRNNError(f"rank {self.rank}: another rank does not answer; it ended or hangs, and its log says "
+                            "why") from error
+
+    def _exchange(self, operator: str, values: np.ndarray) -> np.ndarray:
+        from mindspore import Tensor
+
+        with self.watch():
+            return _operator(operator)(Tensor(values)).asnumpy()
+
+
+ALONE = Ranks()
+
+
+@functools.cache
+def _operator(name: str) -> Any:
+    from mindspore import ops
+
+    return getattr(ops, name)()
+
+
+def is_scheduler() -> bool:
+    """Whether this process is msrun's scheduler, which runs the same program but only keeps the ranks together."""
+    return os.environ.get("MS_ROLE") == "MS_SCHED"
+
+
+def check_launcher() -> None:
+    """Makes sure that ``run_distribute`` can work here; call it before mindspore is imported.
+
+    Raises:
+        ConfigError: nothing started this process as one of several.
+    """
+    if not any(os.environ.get(name) for name in _LAUNCHERS):
+        raise ConfigError("run_distribute needs a launcher that starts one process a device, such as "
+                          "bash scripts/run_distribute_train.sh or msrun; leave it out to use this process alone")
+    os.environ.setdefault(*_CPU_TIMEOUT)
+
+
+def connect() -> Ranks:
+    """Joins the other processes (HCCL on Ascend, NCCL on GPU, MindSpore's own library on CPU); once is enough.
+
+    In msrun's scheduler this returns never: the process ends when the ranks have.
+
+    Raises:
+        ConfigError: the others cannot be reached.
+    """
+    from mindspore import communication
+
+    if not communication.GlobalComm.INITED:
+        try:
+            communication.init()
+        except (RuntimeError, ValueError) as error:
+            reason = next((line for line in str(error).splitlines() if line.strip(" -")), "no reason given")
+            raise ConfigError(f"run_distribute: this process cannot join the others ({reason.strip()}); check "
+                              "RANK_TABLE_FILE, or the launcher's address and port") from error
+    return Ranks(communication.get_rank(), communication.get_group_size())
+
+
+def ranks_of(config: Any) -> Ranks:
+    """The processes of a run whose context is set up; a program without ``run_distribute`` is alone."""
+    return connect() if config.run_distribute else ALONE
+
+
+def take_over_statistics(network: Any, ranks: Ranks) -> None:
+    """Gives the network of every rank the moving statistics of rank 0, so that all evaluate what is saved."""
+    if ranks.is_alone:
+        return
+    from mindspore import Tensor
+
+    moving = [p for p in network.get_parameters() if p.name.endswith(("moving_mean", "moving_variance"))]
+    values = ranks.of_first(np.concatenate([p.asnumpy().ravel() for p in moving]))
+    ends = np.cumsum([p.size for p in moving])[:-1]
+    for parameter, value in zip(moving, np.split(values, ends), strict=True):
+        parameter.set_data(Tensor(value.reshape(parameter.shape)))
+
+
+@contextlib.contextmanager
+def quiet_unless_first(ranks: Ranks) -> Iterator[None]:
+    """Leaves standard output to rank 0; errors and warnings of the others still go to standard error."""
+    if ranks.is_first:
+        yield
+        return
+    print(f"rank {ranks.rank} of {ranks.size}: prints errors and warnings only, rank 0 has the log", flush=True)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield

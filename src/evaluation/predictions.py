@@ -1,0 +1,52 @@
+"""A file of all predictions: path, truth, prediction and confidence of every word, separated by tabs."""
+import os
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from src.common.errors import ConfigError
+from src.reading.decode import Reading
+
+COLUMNS = ("path", "truth", "prediction", "confidence")
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+class PredictionFile:
+    r"""Writes readings as they come; the file appears when all are written.
+
+    A header, then a line for each image. Tabs, line breaks and backslashes inside a field are written as ``\t``,
+    ``\n``, ``\r`` and ``\\``. Truth and prediction stand as annotated and as read, not normalised.
+
+    Args:
+        path: of the file; its folder is made where it is missing.
+
+    Raises:
+        ConfigError: the path is a folder.
+        OSError: it cannot be written.
+    """
+
+    def __init__(self, path: str):
+        if os.path.isdir(path):
+            raise ConfigError(f"save_predictions {path} is a folder; name a file in it")
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        self.path, self._partial = path, f"{path}.part"
+        self._file = open(self._partial, "w", encoding="utf-8", errors="surrogateescape", newline="\n")  # noqa: SIM115
+        self._row(COLUMNS)
+
+    def add(self, paths: Iterable[str], truths: Iterable[str], readings: Iterable[Reading]) -> None:
+        """Writes some words."""
+        for path, truth, reading in zip(paths, truths, readings, strict=True):
+            self._row((path, truth, reading.text, f"{reading.confidence:.6f}"))
+
+    def _row(self, fields: Iterable[str]) -> None:
+        self._file.write("\t".join(field.translate(_ESCAPES) for field in fields) + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        if kind is None:
+            os.replace(self._partial, self.path)
+        else:
+            os.remove(self._partial)

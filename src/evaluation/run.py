@@ -1,0 +1,71 @@
+"""An evaluation as the configuration asks for it, with any network: the body of eval.py and eval_onnx.py."""
+import contextlib
+
+from src.common.charset import Charset
+from src.common.errors import DataError
+from src.distributed.ranks import ALONE, Ranks
+from src.evaluation.loop import Forward, evaluate
+from src.metric import EvalResult, normalise
+from src.model_utils.config import Config
+
+
+def run_evaluation(config: Config, forward: Forward, charset: Charset, network: str,
+                   ranks: Ranks = ALONE) -> EvalResult:
+    """Reads ``config.eval_dataset`` (or the embedded words) and prints what was found, but for the last two lines.
+
+    Args:
+        config: the options; data set and decoder.
+        forward: the network.
+        charset: its classes.
+        network: line that says which network it is.
+        ranks: the processes that share the words.
+
+    Raises:
+        DataError: the data cannot be read, or not one image of it.
+    """
+    from src.common.progress import Progress
+    from src.data.embedded import fill_in_data
+    from src.dataset import create_dataset
+    from src.evaluation.predictions import PredictionFile
+    from src.reading.selection import choose_decoder
+
+    ranks.in_turn(lambda: fill_in_data(config, "eval_dataset"))
+    dataset = create_dataset(config.eval_dataset, config.eval_dataset_path, config.batch_size, ranks.size, ranks.rank,
+                             is_training=False, config=config)
+    decoding = choose_decoder(config, charset, dataset.source)
+    print(f"{network}\ndata: {config.eval_dataset} {config.eval_dataset_path}\n"
+          f"{dataset.report.summary()}\n{decoding.description}", flush=True)
+    progress = Progress(int(ranks.total(dataset.num_samples)[0]), "reading",
+                        enabled=config.show_progress != "never" and ranks.is_first)
+    writes = config.save_predictions and ranks.is_first
+    with PredictionFile(config.save_predictions) if writes else contextlib.nullcontext() as file:
+
+        def show(batch, readings) -> None:
+            if config.print_predictions:
+                progress.clear()
+                for truth, reading, reference in zip(batch.text, readings, batch.reference, strict=True):
+                    truth, text = normalise(truth, charset), normalise(reading.text, charset)
+                    print(f"{'   ' if truth == text else 'x  '}prediction: {text} , truth: {truth} , "
+                          f"confidence: {reading.confidence:.3f} , {reference}")
+            if file:
+                file.add(batch.reference, batch.text, readings)
+            progress.update(len(readings))
+
+        result = evaluate(forward, dataset, decoding.decoder, charset, show, decoding.lexicons, ranks)
+    progress.close()
+    if not result.total:
+        raise DataError(f"no image of {config.eval_dataset_path} could be read")
+    corrupted = sum(ranks.gather(dataset.corrupted), [])
+    if corrupted:
+        print(f"{len(corrupted)} images could not be read and are not counted: {', '.join(corrupted[:5])}")
+    squeezed = int(ranks.total(dataset.squeezed)[0])
+    if squeezed:
+        print(f"keep_ratio: {squeezed} images were too wide for the largest of bucket_widths, "
+              f"{dataset.spec.largest_width}, and were squeezed to it")
+    for line in [*decoding.report(ranks), *([f"predictions: {file.path}"] if file else [])]:
+        print(line)
+    low, high = result.interval
+    print(f"word accuracy: {100 * result.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f}), "
+          f"1-NED: {result.one_minus_ned:.4f}, CER: {result.cer:.4f}, calibration error (ECE): {result.ece:.4f}",
+          flush=True)
+    return result

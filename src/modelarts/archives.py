@@ -1,0 +1,76 @@
+"""Unpacking the archives of a data set where they lie, without letting them write anywhere else."""
+import lzma
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+
+from src.common.errors import DataError
+from src.data.source import path_fault
+
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+# What the readers of archives raise on broken or encrypted ones, and a full disk.
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+           ValueError)
+
+
+def unpack_archives(folder: str) -> list[str]:
+    """Unpacks every archive below a folder into the folder it lies in; the archives stay.
+
+    Returns:
+        One line for each: its path and what came out of it.
+
+    Raises:
+        DataError: an archive cannot be unpacked, holds more than the disk has room for, or has an entry whose path
+            climbs out of the folder; the message names archive and entry. For the latter two reasons nothing of the
+            archive is written.
+    """
+    found = sorted(os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
+                   if name.lower().endswith(ENDINGS))
+    lines = []
+    for path in found:
+        unpack = _unpack_zip if path.lower().endswith(".zip") else _unpack_tar
+        try:
+            count = unpack(path, os.path.dirname(path))
+        except _BROKEN as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(f"{path} cannot be unpacked: {reason}") from error
+        lines.append(f"{path}: {count} files")
+    return lines
+
+
+def _check(path: str, names: list[str], size: int) -> None:
+    """DataError where an entry would be written outside, or all of them together need more room than there is."""
+    for name in names:
+        fault = path_fault(name)
+        if fault:
+            raise DataError(f"{path}: entry {name!r}: {fault.replace('the path of the image', 'its path')}; nothing "
+                            "of it was unpacked")
+    room = shutil.disk_usage(os.path.dirname(path)).free
+    if size > room:
+        raise DataError(f"{path} holds {size >> 20} MiB, but the disk has room for {room >> 20} MiB only")
+
+
+def _unpack_zip(path: str, folder: str) -> int:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        _check(path, [entry.filename for entry in entries], sum(entry.file_size for entry in entries))
+        for entry in entries:
+            archive.extract(entry, folder)
+        return sum(not entry.is_dir() for entry in entries)
+
+
+def _unpack_tar(path: str, folder: str) -> int:
+    with tarfile.open(path) as archive:
+        entries = archive.getmembers()
+        _check(path, [entry.name for entry in entries], sum(entry.size for entry in entries))
+        safe = hasattr(tarfile, "data_filter")  # it refuses links that lead outside, and devices
+        for entry in entries:
+            if not (entry.isfile() or entry.isdir() or (safe and (entry.issym() or entry.islnk()))):
+                raise DataError(f"{path}: entry {entry.name!r} is neither a file nor a folder; pack it without")
+            if safe:
+                archive.extract(entry, folder, filter="data")
+            else:
+                archive.extract(entry, folder)
+        return sum(not entry.isdir() for entry in entries)

@@ -1,0 +1,186 @@
+"""Image bytes to network input, against Pillow and a plain bilinear reference."""
+import io
+import os
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.common.errors import ConfigError, DataError
+from src.data.preprocess import InputSpec, decode_image, num_steps, read_image, resize, to_batch, to_input
+
+
+def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A word on a coloured gradient; (H, W, 3) uint8 BGR."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(0, 1, width)[None, :, None]
+    image = (ramp * rng.integers(60, 255, 3) + (1 - ramp) * rng.integers(60, 255, 3)).repeat(height, 0).astype(np.uint8)
+    cv2.putText(image, "Word", (width // 12, height * 3 // 4), 0, height / 40, rng.integers(0, 60, 3).tolist(), 2)
+    return image
+
+
+def png(image: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Independent reference in float64: sample between pixel centres, borders repeated, no antialiasing."""
+    def axis(size, target):
+        centre = (np.arange(target) + 0.5) * size / target - 0.5
+        low = np.floor(centre).astype(int)
+        return np.clip(low, 0, size - 1), np.clip(low + 1, 0, size - 1), centre - low
+    top, bottom, fy = axis(image.shape[0], height)
+    left, right, fx = axis(image.shape[1], width)
+    image = image.astype(np.float64)
+    rows = image[top] * (1 - fy)[:, None, None] + image[bottom] * fy[:, None, None]
+    return rows[:, left] * (1 - fx)[None, :, None] + rows[:, right] * fx[None, :, None]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1"])
+def test_png_of_every_kind_decodes_as_pillow_does(mode):
+    picture = Image.fromarray(drawn(40, 90)[..., ::-1])
+    if mode in ("RGBA", "LA"):
+        picture = picture.convert(mode)
+        picture.putalpha(Image.fromarray(np.tile(np.arange(90, dtype=np.uint8), (40, 1))))
+        expected = np.array(picture.convert("RGBA"))[..., 2::-1]
+    else:
+        picture = picture.convert(mode)
+        expected = np.array(picture.convert("RGB"))[..., ::-1]
+    image = decode_image(png(picture))
+    assert image.dtype == np.uint8 and image.shape == (40, 90, 3)
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_16_bit_png_keeps_the_upper_byte():
+    wide = (np.arange(40 * 90, dtype=np.uint32).reshape(40, 90) * 18).astype(np.uint16)
+    image = decode_image(cv2.imencode(".png", wide)[1])
+    assert image.shape == (40, 90, 3)
+    assert np.abs(image.astype(int) - (wide >> 8)[..., None]).max() <= 1
+
+
+def test_exif_orientation_is_ignored():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    buffer = io.BytesIO()
+    Image.fromarray(drawn(40, 90)[..., ::-1]).save(buffer, "JPEG", exif=exif)
+    assert cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR).shape == (90, 40, 3)
+    assert decode_image(buffer.getvalue()).shape == (40, 90, 3)
+
+
+def test_a_bad_colour_profile_is_no_news(capfd):
+    """libpng would print a warning for every such image of every epoch."""
+    image = np.random.default_rng(3).integers(0, 256, (9, 14, 3), np.uint8)
+    for mode in ("RGB", "P", "L"):
+        file = io.BytesIO()
+        Image.fromarray(image).convert(mode).save(file, "PNG", icc_profile=b"no profile at all" * 40)
+        data = file.getvalue()
+        assert b"iCCP" in data and cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+        assert "libpng warning" in capfd.readouterr().err, "the test needs one that libpng complains of"
+        found = decode_image(data)
+        np.testing.assert_array_equal(found, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+        capfd.readouterr()
+        decode_image(data)
+        assert capfd.readouterr().err == ""
+    for cut in (20, 34, 38, 45, 200):
+        with pytest.raises(DataError):
+            decode_image(data[:cut])
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".bmp", ".webp"])
+def test_truncated_and_foreign_bytes(extension, capfd):
+    data = cv2.imencode(extension, drawn(40, 90))[1].tobytes()
+    for broken in (data[:len(data) * 2 // 3], data[:-1], b"this is no image", data[:4]):
+        with pytest.raises(DataError, match=r"not a readable image.*\d+ bytes"):
+            decode_image(broken)
+    with pytest.raises(DataError, match="0 bytes"):
+        decode_image(b"")
+
+
+def test_read_image_names_the_file(tmp_path):
+    path = tmp_path / "bild ä.png"
+    path.write_bytes(png(Image.fromarray(drawn(40, 90)[..., ::-1])))
+    np.testing.assert_array_equal(read_image(path), drawn(40, 90))
+    path.write_text("text")
+    with pytest.raises(DataError, match="bild ä.png: not a readable image"):
+        read_image(str(path))
+    with pytest.raises(DataError, match="gone.png: cannot be read: No such file"):
+        read_image(tmp_path / "gone.png")
+    with pytest.raises(DataError, match="Is a directory"):
+        read_image(tmp_path)
+    with pytest.raises(DataError, match="not a path"):
+        read_image("a\0b.png")
+
+
+def test_trouble_of_the_machine_is_not_a_corrupted_image(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(24, "Too many open files", "a.png")
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        read_image("a.png")
+
+
+def test_read_image_of_many_bytes(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (500, 700, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "big.bmp"), noise)
+    assert os.path.getsize(tmp_path / "big.bmp") > 1 << 20
+    np.testing.assert_array_equal(read_image(tmp_path / "big.bmp"), noise)
+
+
+@pytest.mark.parametrize("size", [(31, 100), (64, 200), (17, 41), (120, 333), (8, 300), (1, 1), (90, 7)])
+@pytest.mark.parametrize("spec", [InputSpec(), InputSpec(48, 161)])
+def test_resize_equals_bilinear_reference(size, spec):
+    image = drawn(*size) if min(size) > 1 else np.full((1, 1, 3), 77, np.uint8)
+    result = resize(image, spec)
+    assert result.shape == (spec.height, spec.width, 3) and result.dtype == np.uint8
+    assert np.abs(result - bilinear(image, spec.height, spec.width)).max() <= 1
+
+
+def test_batch_is_normalised_planes_in_bgr_order():
+    images = [drawn(h, w, i) for i, (h, w) in enumerate([(32, 100), (31, 77), (60, 240), (5, 5)])]
+    spec = InputSpec()
+    batch = to_batch(images, spec)
+    assert batch.shape == (4, 3, 32, 100) and batch.dtype == np.float32 and batch.flags.c_contiguous
+    for image, row in zip(images, batch, strict=True):
+        expected = (cv2.resize(image, (100, 32)).astype(np.float64) - 127.5) / 127.5
+        np.testing.assert_allclose(row, expected.transpose(2, 0, 1), atol=2e-7)
+        assert np.abs(to_input(image, spec) - row).max() <= 1e-6
+    assert batch.min() >= -1 and batch.max() <= 1
+    blue = np.zeros((32, 100, 3), np.uint8)
+    blue[..., 0] = 255
+    assert to_input(blue, spec)[:, 0, 0].tolist() == [1.0, -1.0, -1.0]
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (32, 1), (1, 100), (33, 101)])
+def test_batch_of_unusual_sizes(height, width):
+    spec = InputSpec(height, width, mean=100, scale=50)
+    image = drawn(40, 90)
+    expected = (cv2.resize(image, (width, height)).reshape(height, width, 3).astype(np.float64) - 100) / 50
+    np.testing.assert_allclose(to_batch([image, image], spec)[1], expected.transpose(2, 0, 1), atol=1e-6)
+
+
+def test_empty_batch_and_wrong_arrays():
+    assert to_batch([], InputSpec()).shape == (0, 3, 32, 100)
+    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32),
+                  np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(DataError, match="uint8"):
+            resize(wrong, InputSpec())
+    for bad in ({"width": 0}, {"height": -1}, {"scale": 0}):
+        with pytest.raises(ConfigError):
+            InputSpec(**bad)
+
+
+@pytest.mark.parametrize("width, steps", [(100, 24), (160, 39), (99, 24), (101, 25), (102, 25), (4, 0), (5, 1)])
+def test_num_steps(width, steps):
+    assert num_steps(width) == steps
+
+
+def test_real_images(shared_data):
+    paths = sorted((shared_data / "iiit5k" / "train").glob("*.png"))[:40]
+    assert len(paths) == 40
+    for path in paths:
+        image = read_image(path)
+        np.testing.assert_array_equal(image, np.array(Image.open(path).convert("RGB"))[..., ::-1], err_msg=str(path))
+        assert np.abs(resize(image, InputSpec()) - bilinear(image, 32, 100)).max() <= 1, path

@@ -1,0 +1,59 @@
+"""The picture of a training batch."""
+import cv2
+import numpy as np
+import pytest
+
+import train as train_program
+from src.common.charset import Charset
+from src.common.errors import DataError
+from src.data.preprocess import InputSpec, to_batch
+from src.data.show_batch import input_images, show_batch
+from src.dataset import create_dataset
+from tests.word_sets import CHARACTERS, config, make_set
+
+
+def test_input_becomes_pictures_again():
+    spec = InputSpec(32, 60)
+    images = [np.random.default_rng(i).integers(0, 256, (32, 60, 3), dtype=np.uint8) for i in range(3)]
+    for image, shown in zip(images, input_images(to_batch(images, spec), spec), strict=True):
+        np.testing.assert_array_equal(image, shown)
+
+
+@pytest.mark.parametrize("keep_ratio", [False, True])
+def test_what_is_drawn_is_the_first_batch(tmp_path, keep_ratio):
+    dataset = create_dataset("iiit5k", make_set(tmp_path / "set", 40), 13, config=config(keep_ratio=keep_ratio))
+    path = tmp_path / "new" / "batch.png"
+    assert show_batch(dataset, Charset(CHARACTERS), str(path)) == 13
+    picture = cv2.imread(str(path))
+    first = input_images(next(iter(dataset.epoch(0))).image, dataset.spec)[0]
+    large = cv2.resize(first, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    cell = picture[2:2 + large.shape[0], 2:2 + large.shape[1]]
+    # The sheet scales what does not fit its cells.
+    assert keep_ratio or np.abs(cell[:20, :20].astype(int) - large[:20, :20]).mean() < 30
+    assert picture.shape[0] == 3 * 64
+
+
+def test_train_draws_and_ends(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "batch.png"
+    words = ["--train_dataset=iiit5k", f"--train_dataset_path={make_set(tmp_path / 'set', 40)}", "--batch_size=8",
+             "--augment=strong", f"--show_batch={path}", f"--output_dir={tmp_path / 'out'}"]
+    monkeypatch.setattr(train_program, "build_trainer", lambda *_: pytest.fail("it trains"))
+    assert train_program.main(words) == 0
+    assert "8 images of the first batch" in capsys.readouterr().out
+    assert cv2.imread(str(path)) is not None and not (tmp_path / "out").exists()
+    with pytest.raises(DataError, match="must end in .png or .jpg"):
+        train_program.main([*words, "--show_batch=x"])
+
+
+def test_what_a_resumed_run_would_be_fed(tmp_path, monkeypatch):
+    from src.crnn import build_network
+    from src.network.checkpoint import write_checkpoint
+
+    path, seen = tmp_path / "wide.ckpt", []
+    write_checkpoint(path, build_network("V2", 37, hidden_size=8), {"label_dict": CHARACTERS, "image_width": 160})
+    monkeypatch.setattr("src.data.show_batch.show_batch", lambda dataset, *_: seen.append(dataset.spec.width))
+    words = make_set(tmp_path / "set", 20)
+    for options in ([], [f"--resume_ckpt={path}"]):
+        train_program.main(["--train_dataset=iiit5k", f"--train_dataset_path={words}", "--batch_size=8",
+                            "--show_batch=x.png", "--device_target=CPU", *options])
+    assert seen == [100, 160]

@@ -1,0 +1,160 @@
+"""Two ranks on the CPU against one process: the same weights, losses and readings; stopping; a rank that dies."""
+import json
+from types import SimpleNamespace
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from src.common.errors import ConfigError, CRNNError
+from src.crnn import build_network
+from src.crnn_for_train import synchronise_batch_norm
+from src.distributed.ranks import ALONE, Ranks, quiet_unless_first
+from src.model_utils.config import load_config
+from src.model_utils.context import set_up_context
+from src.network.checkpoint import read_checkpoint, write_checkpoint
+from tests.conftest import REPO
+from tests.distributed_worker import evaluate, frozen_run
+from tests.ranks import run_ranks
+from tests.words import write_synth_set
+
+WORKER = str(REPO / "tests" / "distributed_worker.py")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_synth_set(tmp_path_factory.mktemp("synth") / "set", train=24, test=11)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Weights whose class scores are far apart, so that there is something to read."""
+    ms.set_seed(5)
+    net = build_network("V2", 37, 16)
+    last = net.rnn[1].embedding.weight
+    last.set_data(ms.Tensor(np.random.default_rng(5).normal(0, 20, last.shape), ms.float32))
+    path = tmp_path_factory.mktemp("start") / "start.ckpt"
+    write_checkpoint(path, net, {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def pair(data, start, tmp_path_factory):
+    """What two ranks found; see distributed_worker.main."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "start.ckpt").write_bytes(start.read_bytes())
+    codes = run_ranks([WORKER, str(folder), str(data), "all"], folder)
+    logs = [(folder / f"rank_{rank}.log").read_text() for rank in (0, 1)]
+    assert codes == [0, 0], "\n".join(logs)
+    return SimpleNamespace(folder=folder, logs=logs,
+                           ranks=[json.loads((folder / f"results_{rank}.json").read_text()) for rank in (0, 1)],
+                           weights=[dict(np.load(folder / f"weights_{rank}.npz")) for rank in (0, 1)])
+
+
+def test_what_ranks_tell_each_other(pair):
+    for rank, result in enumerate(pair.ranks):
+        assert (result["rank"], result["size"], result["total"]) == (rank, 2, [3.0, 1.0])
+        assert result["gather"] == [{"rank": n, "text": "wörd \udcff" * 50 * n, "third": 1 / 3} for n in (0, 1)]
+        assert result["in_turn"] == (rank == 1), "rank 0 came first"
+        total = [[[3.0] * 3] * 2, [0.0, 2.0, 4.0, 6.0]]
+        assert result["reduced"] == [total, [[[1.5] * 3] * 2, [0.0, 1.0, 2.0, 3.0]]]
+
+
+def test_all_take_over_the_statistics_of_rank_0(pair):
+    for result in pair.ranks:
+        assert len(result["statistics"]) == 14
+        assert all(values == [len(name)] for name, values in result["statistics"].items())
+
+
+def test_two_ranks_train_like_one_process_with_both_batches(pair, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    alone = frozen_run(str(data), ALONE, 6)
+    both = [result["run"] for result in pair.ranks]
+    assert len(alone["seen"]) == 20 and both[0]["losses"] == both[1]["losses"]
+    for step, batch in enumerate(alone["seen"]):
+        assert sorted(batch) == sorted(both[0]["seen"][step] + both[1]["seen"][step])
+    epoch = sum(both[0]["seen"][:4] + both[1]["seen"][:4], [])
+    assert sorted(epoch) == list(range(24)), "every sample once an epoch"
+    np.testing.assert_allclose(both[0]["losses"], alone["losses"], rtol=1e-4)
+    assert alone["losses"][-1] < 0.9 * alone["losses"][0], "a run that learns nothing would prove nothing"
+    for name, value in alone["weights"].items():
+        np.testing.assert_array_equal(pair.weights[0][name], pair.weights[1][name], err_msg=name)
+        np.testing.assert_allclose(pair.weights[0][name], value, atol=1e-5, err_msg=name)
+
+
+def test_a_shared_evaluation_reads_every_word_once(pair, data, start, tmp_path, capsys):
+    evaluate(str(start), str(data), str(tmp_path / "alone.tsv"))
+    printed = capsys.readouterr().out
+    tables = [[line.split("\t") for line in path.read_text().splitlines()]
+              for path in (tmp_path / "alone.tsv", pair.folder / "shared.tsv")]
+    assert len(tables[0]) == 12 and [row[:3] for row in tables[0]] == [row[:3] for row in tables[1]]
+    assert len({row[3] for row in tables[0]}) > 8, "images alike would prove nothing"
+    confidences = [[float(row[3]) for row in table[1:]] for table in tables]
+    np.testing.assert_allclose(*confidences, atol=1e-4)
+    ends = [line for line in printed.splitlines() if line.startswith(("correct num", "word accuracy"))]
+    assert len(ends) == 2 and all(line in pair.logs[0] for line in ends)
+
+
+def test_a_signal_to_one_rank_stops_both_after_the_same_step(pair):
+    stopped = [result["stopped"] for result in pair.ranks]
+    assert [part["code"] for part in stopped] == [143, 143]
+    assert [step for step, _ in stopped[0]["steps"]] == [1, 2] and stopped[0]["steps"] == stopped[1]["steps"]
+    assert [part["written"] for part in stopped] == [["crnn-1_2.ckpt"], []], "rank 0 alone writes"
+    folder = pair.folder / "stopped" / "ckpt"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "crnn-1_2.ckpt"]
+    assert read_checkpoint(str(folder / "crnn-1_2.ckpt")).info["step_in_epoch"] == 2
+    assert "stopped by SIGTERM after step 2 of epoch 1" in pair.logs[0] and "--resume_ckpt=" in pair.logs[0]
+    quiet = pair.logs[1].rpartition("rank 1 of 2: prints errors and warnings only")
+    assert quiet[1] and "loss is" not in quiet[2]
+    assert "Traceback" not in "".join(pair.logs)
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_others(data, tmp_path):
+    codes = run_ranks([WORKER, str(tmp_path), str(data), "die"], tmp_path, limit=180, MS_CPU_COMM_OP_TIMEOUT="5")
+    log = (tmp_path / "rank_0.log").read_text()
+    assert codes == [2, 9], log
+    assert "error: rank 0: another rank does not answer" in log and "Traceback" not in log
+
+
+def test_a_process_alone():
+    assert ALONE.total(1, 2.5) == [1, 2.5] and ALONE.gather("a") == ["a"] and ALONE.in_turn(lambda: 7) == 7
+    assert ALONE.is_first and ALONE.is_alone
+
+
+def test_only_rank_0_prints(capsys):
+    for rank in (0, 1):
+        with quiet_unless_first(Ranks(rank, 2)):
+            print("the log")
+    assert capsys.readouterr().out == "the log\nrank 1 of 2: prints errors and warnings only, rank 0 has the log\n"
+
+
+def test_other_failures_keep_their_name():
+    with pytest.raises(RuntimeError, match="no memory"), Ranks(0, 2).watch():
+        raise RuntimeError("no memory")
+    with pytest.raises(CRNNError, match="rank 1: another rank does not answer"), Ranks(1, 2).watch():
+        raise RuntimeError("Launch kernel failed: Default/AllReduce-op0")
+
+
+def test_without_a_launcher(monkeypatch):
+    for name in ("MS_ROLE", "RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="run_distribute needs a launcher"):
+        set_up_context(load_config(["--run_distribute=True"]))
+
+
+@pytest.mark.parametrize(("device", "ranks", "message"), [
+    ("CPU", Ranks(0, 2), "sync_bn needs Ascend devices"), ("GPU", Ranks(0, 2), "sync_bn needs Ascend devices"),
+    ("Ascend", ALONE, "sync_bn is for training on several devices")])
+def test_synchronised_batch_norm_where_it_cannot_be(device, ranks, message):
+    with pytest.raises(ConfigError, match=message):
+        synchronise_batch_norm(build_network("V2", 37, 8), device, ranks)
+
+
+def test_synchronised_batch_norm_keeps_names_and_settings():
+    net = build_network("V2", 37, 8)
+    before = {p.name: p.shape for p in net.get_parameters()}
+    synchronise_batch_norm(net, "Ascend", Ranks(0, 8))
+    assert isinstance(net.vgg.conv3.bn, ms.nn.SyncBatchNorm)
+    assert (net.vgg.conv3.bn.eps, net.vgg.conv3.bn.momentum) == (1e-4, pytest.approx(0.1))
+    assert {p.name: p.shape for p in net.get_parameters()} == before

@@ -1,0 +1,82 @@
+"""What set_up_context does to a fresh process, and what it refuses."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from src.common.errors import ConfigError
+from src.model_utils import context
+from src.model_utils.config import load_config
+from src.model_utils.device_adapter import _cpu_has_avx512
+from tests.conftest import REPO
+
+PROGRAM = """
+import json, os, sys
+sys.path.insert(0, {repo!r})
+from src.model_utils.config import load_config
+from src.model_utils.context import set_up_context
+config = load_config(sys.argv[1:])
+line = set_up_context(config, own_operators={own})
+import mindspore as ms
+print(json.dumps([line, config.device_target, config.cpu_operators, os.environ.get("ONEDNN_MAX_CPU_ISA"),
+                  ms.get_context("mode") == ms.GRAPH_MODE]))
+"""
+
+
+def run(tmp_path, *options, own=False, **environment):
+    """Runs the program from another folder, without the cap this test process has."""
+    variables = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"} | environment
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(repo=str(REPO), own=own), *options], cwd=tmp_path,
+                          env=variables, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+needs_avx512 = pytest.mark.skipif(not _cpu_has_avx512(), reason="the cap is for CPUs with AVX-512")
+
+
+@needs_avx512
+def test_the_cap_is_set_from_anywhere(tmp_path):
+    line, device, operators, cap, graph = run(tmp_path)
+    assert (device, operators, cap, graph) == ("CPU", "stock", "AVX2", True)
+    assert "ONEDNN_MAX_CPU_ISA=AVX2" in line
+
+
+@needs_avx512
+def test_the_cap_can_be_overridden(tmp_path):
+    assert run(tmp_path, ONEDNN_MAX_CPU_ISA="AVX512_CORE")[3] == "AVX512_CORE"
+    assert run(tmp_path, CRNN_NO_CPU_CAP="1")[3] is None
+
+
+@needs_avx512
+def test_without_own_operators_there_is_the_cap(tmp_path):
+    line, _, operators, cap, _ = run(tmp_path, own=True, CRNN_ONEDNN="0")
+    assert (operators, cap) == ("stock", "AVX2") and "own operators not used (CRNN_ONEDNN=0" in line
+    assert run(tmp_path, "--cpu_operators=stock", own=True)[2:4] == ["stock", "AVX2"]
+
+
+def test_device_that_is_not_there(tmp_path):
+    message = r"^device_target Ascend, device 0 cannot be used here \(.*\); choose another"
+    with pytest.raises(ConfigError, match=message):
+        context.set_up_context(load_config(["--device_target=Ascend"]))
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--amp=bf16", "--cpu_operators=stock", "--device_target=CPU"], "amp bf16 is for the CPU with cpu_operators auto"),
+    (["--amp=bf16", "--device_target=Ascend"], "amp bf16 is for the CPU")])
+def test_bf16_where_it_cannot_be(options, message):
+    with pytest.raises(ConfigError, match=message):
+        context.speed_up(None, load_config(options))
+
+
+def test_bf16_on_a_cpu_without_it(monkeypatch):
+    line = "7 convolutions by oneDNN 3, float32, this CPU has no bfloat16"
+    monkeypatch.setattr(context, "accelerate", lambda net, dtype: line)
+    with pytest.raises(ConfigError, match="amp bf16 cannot be had here"):
+        context.speed_up(None, load_config(["--amp=bf16", "--device_target=CPU"]))
+
+
+def test_modelarts_in_a_program_that_copies_nothing():
+    with pytest.raises(ConfigError, match="enable_modelarts is for train.py, eval.py and export.py"):
+        context.set_up_context(load_config(["--enable_modelarts=True"]))

@@ -1,0 +1,142 @@
+"""Checkpoint files, good and bad."""
+import os
+import zipfile
+import zlib
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from src.common.errors import CheckpointError
+from src.crnn import build_network
+from src.model_utils.config import load_config
+from src.network.checkpoint import (
+    CheckpointKeeper,
+    adopt,
+    load_state,
+    load_weights,
+    read_checkpoint,
+    write_checkpoint,
+)
+
+
+@pytest.fixture
+def small():
+    return build_network("V2", 37, hidden_size=8)
+
+
+def zoo_file(net, path, **changes):
+    """What the model zoo's ModelCheckpoint wrote: weights, an unused batch norm, optimizer state, epoch_num."""
+    values = {p.name: p.asnumpy() for p in net.get_parameters()}
+    values.update({"vgg.bn1.gamma": np.ones(512, np.float32), "moments.vgg.conv1.conv.weight": np.ones(3, np.float32)})
+    values.update(changes)
+    content = [{"name": name, "data": ms.Tensor(value)} for name, value in values.items() if value is not None]
+    ms.save_checkpoint(content, str(path), append_dict={"epoch_num": 7})
+    return str(path)
+
+
+def test_written_weights_are_read_back(small, tmp_path):
+    path = tmp_path / "new" / "a.ckpt"
+    write_checkpoint(path, small, {"label_dict": 'a"\u00e9\u4e2d ', "epoch_num": 3})
+    found = read_checkpoint(str(path))
+    assert found.info == {"label_dict": 'a"\u00e9\u4e2d ', "epoch_num": 3}
+    assert (found.model_version, found.class_num, found.hidden_size) == ("V2", 37, 8)
+    other = build_network("V2", 37, hidden_size=8)
+    load_weights(other, found)
+    for mine, theirs in zip(small.get_parameters(), other.get_parameters(), strict=True):
+        np.testing.assert_array_equal(mine.asnumpy(), theirs.asnumpy())
+    assert path.stat().st_mode & 0o777 == 0o644 and [p.name for p in path.parent.iterdir()] == ["a.ckpt"]
+
+
+def test_a_file_of_the_model_zoo_loads(small, tmp_path):
+    found = read_checkpoint(zoo_file(small, tmp_path / "zoo.ckpt"))
+    assert found.info["epoch_num"] == 7
+    load_weights(build_network("V2", 37, hidden_size=8), found)
+    assert not load_state(ms.nn.Dense(2, 2), found)
+
+
+def test_float16_weights_in_npz(small, tmp_path):
+    np.savez(tmp_path / "w.npz", **{p.name: p.asnumpy().astype(np.float16) for p in small.get_parameters()})
+    other = build_network("V2", 37, hidden_size=8)
+    load_weights(other, read_checkpoint(str(tmp_path / "w.npz")))
+    assert other.vgg.conv2.conv.weight.dtype == ms.float32
+    np.testing.assert_allclose(other.vgg.conv2.conv.weight.asnumpy(), small.vgg.conv2.conv.weight.asnumpy(), atol=1e-4)
+
+
+def test_adopt_takes_over_what_the_file_says(small, tmp_path):
+    write_checkpoint(tmp_path / "a.ckpt", build_network("V1", 4, hidden_size=8), {"label_dict": "xyz"})
+    config = load_config([])
+    adopt(config, read_checkpoint(str(tmp_path / "a.ckpt")))
+    assert (config.model_version, config.label_dict, config.class_num, config.blank) == ("V1", "xyz", 4, 3)
+    assert config.hidden_size == 8
+
+
+def damaged_npz(path):
+    """Compressed weights with bytes that cannot be decompressed."""
+    np.savez_compressed(path, a=np.arange(500))
+    with zipfile.ZipFile(path) as file, open(path, "r+b") as raw:
+        raw.seek(file.getinfo("a.npy").header_offset + 60)  # behind the header of the entry
+        raw.write(b"\xff" * 20)
+    with pytest.raises(zlib.error), np.load(path) as arrays:
+        arrays["a"]
+    return str(path)
+
+
+def misplaced_npz(path):
+    """Weights whose table of contents points before the beginning of the file: reading them is an OSError."""
+    np.savez(path, a=np.arange(5))
+    with open(path, "r+b") as raw:
+        raw.seek(-6, os.SEEK_END)  # where the table begins, in the record that ends the file
+        begin = int.from_bytes(raw.read(4), "little")
+        raw.seek(-6, os.SEEK_END)
+        raw.write((begin + 1).to_bytes(4, "little"))
+    with pytest.raises(OSError, match="Invalid argument"), np.load(path) as arrays:
+        arrays["a"]
+    return str(path)
+
+
+def array_called_npz(path):
+    with open(path, "wb") as file:
+        np.save(file, np.ones(3))
+    return str(path)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda net, path: "", "no checkpoint given"),
+    (lambda net, path: str(path / "none.ckpt"), "none.ckpt does not exist"),
+    (lambda net, path: str(path), "is a folder"),
+    (lambda net, path: (path / "t.ckpt").write_text("hello") and str(path / "t.ckpt"), "t.ckpt is not a checkpoint"),
+    (lambda net, path: (path / "t.npz").write_text("hello") and str(path / "t.npz"), "t.npz is not a checkpoint"),
+    (lambda net, path: damaged_npz(path / "d.npz"), "d.npz is not a checkpoint, or it is damaged"),
+    (lambda net, path: misplaced_npz(path / "o.npz"), "o.npz is not a checkpoint, or it is damaged"),
+    (lambda net, path: array_called_npz(path / "y.npz"), "y.npz is not a checkpoint, or it is damaged"),
+    (lambda net, path: zoo_file(net, path / "m.ckpt", **{"vgg.conv3.conv.weight": None}), "has no vgg.conv3"),
+    (lambda net, path: zoo_file(net, path / "m.ckpt", **{"vgg.conv3.bn.beta": np.ones(7, np.float32)}),
+     r"vgg.conv3.bn.beta has shape \(7,\), the network needs \(256,\)"),
+    (lambda net, path: zoo_file(net, path / "m.ckpt", **{"vgg.conv3.bn.beta": np.full(256, np.nan, np.float32)}),
+     "not finite"),
+    (lambda net, path: zoo_file(net, path / "m.ckpt", **{"rnn.0.rnn.weight_ih_l0": None}), "holds no CRNN"),
+    (lambda net, path: zoo_file(net, path / "m.ckpt", **{"rnn.0.rnn.weight_ih_l0": None, "w1_bw": np.ones(3)}),
+     "V1 checkpoint of the model"),
+])
+def test_bad_checkpoints(small, tmp_path, make, message):
+    path = make(small, tmp_path)
+    with pytest.raises(CheckpointError, match=message):
+        found = read_checkpoint(path)
+        assert found.model_version
+        load_weights(small, found)
+
+
+def test_another_number_of_classes(tmp_path):
+    config = load_config([])
+    path = zoo_file(build_network("V2", 12, hidden_size=8), tmp_path / "m.ckpt")
+    with pytest.raises(CheckpointError, match="has 12 classes, but label_dict makes 37"):
+        adopt(config, read_checkpoint(path))
+
+
+def test_keeper_leaves_files_of_others_alone(small, tmp_path):
+    (tmp_path / "crnn-1_1.ckpt").write_text("an earlier run's")
+    keeper = CheckpointKeeper(tmp_path, 2)
+    for step in (2, 3, 4):
+        keeper.save(small, 1, step, {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["crnn-1_1.ckpt", "crnn-1_3.ckpt", "crnn-1_4.ckpt"]

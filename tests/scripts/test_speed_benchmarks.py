@@ -1,0 +1,129 @@
+"""The benchmarks run to their end on tiny sets, and say in a sentence why they cannot. No time is tested."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.child import reason
+from convert_lmdb import main as convert_lmdb
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def run(name: str, *options) -> subprocess.CompletedProcess:
+    """Runs a benchmark."""
+    return subprocess.run([sys.executable, str(REPO / "benchmarks" / f"{name}.py"), *map(str, options)],
+                          capture_output=True, text=True, timeout=180)
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all table rows, headings and rules left out."""
+    lines = text.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else None for line in lines]
+    rules = {number for number, row in enumerate(cells) if row and set("".join(row)) == {"-"}}
+    return [row for number, row in enumerate(cells) if row and number not in rules and number + 1 not in rules]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory, good) -> Path:
+    """An LMDB of 70 words."""
+    folder = tmp_path_factory.mktemp("lmdb") / "words"
+    convert_lmdb(["-d", "iiit5k", "-p", good, "-o", str(folder)])
+    return folder
+
+
+def test_simulated_cards(words):
+    done = run("bench_feed", "--lmdb", words, "--settings", "2x4@100", "1x8@0", "1x4@50+light", "--steps", 3,
+               "--repeats", 2)
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    assert [row[0] for row in found] == ["2 x 4, 100 ms", "1 x 8", "1 x 4, 50 ms, --augment=light"]
+    assert [row[1] for row in found] == ["80", "as fast as it can", "80"]  # 2 x 4 images in a tenth of a second
+    assert [row[3].rpartition(" of ")[2] for row in found] == ["12", "6", "6"]  # turns x cards x steps
+    given = [float(row[2].replace(",", "")) for row in found]
+    assert 0 < given[0] <= 80 and 0 < given[2] <= 80  # a card sleeps, so it cannot take more than it asks for
+
+
+def test_cold_reads(words):
+    done = run("bench_feed", "--lmdb", words, "--cold_reads", 20, "--repeats", 2)
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in rows(done.stdout)] == ["from the disk", "from memory"]
+    assert "20 images of 70" in done.stdout
+
+
+def test_data_path():
+    done = run("bench_data", "--lines", 300, "--images", 200, "--repeats", 2, "--only", "index", "lmdb", "svt")
+    assert done.returncode == 0, done.stderr
+    assert [row[0].split(",")[0] for row in rows(done.stdout)] == [
+        "index and filter 300 lines", "write an LMDB of 200 images", "write an LMDB of 200 images",
+        "drawn pictures: decode every picture twice", "drawn pictures: convert"]
+    assert done.stderr.count("turn 2: ") == 5
+
+
+def test_renderer_leaves_nothing_behind(tmp_path):
+    done = run("bench_synth", "--images", 20, "--repeats", 1, "--folder", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row[1] for row in rows(done.stdout)] == ["20", "20", "20"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_decoders(tmp_path):
+    lexicon = tmp_path / "words.txt"
+    words = [f"{a}{b}rd{c}\n" for a in "abcdefghij" for b in "aeiou" for c in "sty"]
+    lexicon.write_text("".join(words), encoding="utf-8")
+    done = run("bench_decode", "--lexicon", lexicon, "--images", 8, "--batch", 4, "--exhaustive", 4, "--repeats", 2,
+               "--seconds", 0.02)
+    assert done.returncode == 0, done.stderr
+    found = {row[0]: row for row in rows(done.stdout)}
+    assert found["lexicon of 150 words, exact search"][1] == "4"
+    assert found["exact search"][1:] == ["100.00 %", "100.00 %"]  # by definition of exact
+
+
+def test_help_times():
+    done = run("bench_programs", "--only", "help", "--repeats", 1)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(done.stdout)) == 7
+
+
+@pytest.mark.slow
+def test_training_step():
+    done = run("bench_train_step", "--batch", 2, "--repeats", 1, "--only", "stock-cap")
+    assert done.returncode == 0, done.stderr
+    assert len(rows(done.stdout)) == 1
+
+
+@pytest.mark.slow
+def test_two_processes():
+    done = run("bench_scaling", "--batch", 4, "--repeats", 1)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(done.stdout)) == 3
+
+
+@pytest.mark.parametrize(("name", "options", "message"), [
+    ("bench_feed", ["--lmdb", "absent"], "absent"),
+    ("bench_feed", ["--lmdb", "absent", "--cold_reads", "3"], "absent"),
+    ("bench_feed", ["--lmdb", "x", "--cold_reads", "-3"], "--cold_reads"),
+    ("bench_feed", ["--lmdb", "x", "--settings", "8x64"], "'8x64' is not CARDSxBATCH@MS"),
+    ("bench_data", ["--svt", "absent", "--only", "svt"], "absent"),
+    ("bench_synth", ["--images", "20", "--trdg_python", "absent"], "absent"),
+    ("bench_decode", ["--lexicon", "absent"], "absent"),
+])
+def test_mistakes_are_named(tmp_path, name, options, message):
+    done = run(name, *options)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_how_a_process_ended():
+    assert reason(-9) == "signal 9"
+    assert reason(3, "one\ntwo\n") == "exit status 3: two"
+
+
+def test_every_benchmark_explains_itself():
+    for path in sorted((REPO / "benchmarks").glob("bench_*.py")):
+        done = run(path.stem, "--help")
+        assert done.returncode == 0, path.name
+        assert re.search(rf"python benchmarks/{path.stem}\.py", done.stdout), path.name

@@ -1,0 +1,124 @@
+"""The train cell: clipping, skipping, loss scaling, and one real step against PyTorch-style arithmetic in numpy."""
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, nn, ops
+
+from src.crnn_for_train import TrainOneStepCellWithGradClip
+from src.training.optimizer import create_optimizer, set_learning_rate
+
+
+class Quadratic(nn.Cell):
+    """Stands in for the network and its loss: gradient = image summed, so a test can choose it freely."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = Parameter(ms.Tensor(np.ones((2, 2)), ms.float32), name="weight")
+
+    def construct(self, image, label, label_length, frame_weight):
+        ctc = (self.weight * image).sum()
+        return ctc + frame_weight * self.weight.sum(), ctc, label.sum()
+
+
+def make(clip_norm=10.0, loss_scale=1.0, reducer=None, **options):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    network = Quadratic()
+    optimizer = create_optimizer("sgd", network.trainable_params(), momentum=0.0, **options)
+    set_learning_rate(optimizer, 0.1)
+    return network, TrainOneStepCellWithGradClip(network, optimizer, clip_norm, loss_scale, reducer).set_train()
+
+
+def step(cell, gradient, frame_weight=0.0, labels=(0, 0)):
+    out = cell(ms.Tensor(gradient, ms.float32), ms.Tensor([labels], ms.int32), ms.Tensor([1], ms.int32),
+               ms.Tensor(frame_weight, ms.float32))
+    loss, skipped, norm, impossible = (value.asnumpy().item() for value in out)
+    return loss, skipped, norm, impossible
+
+
+GRADIENT = np.array([[3.0, 4.0], [0.0, 12.0]])  # norm 13
+
+
+@pytest.mark.parametrize(("clip_norm", "factor"), [(0, 1.0), (20.0, 1.0), (6.5, 0.5)])
+@pytest.mark.parametrize("loss_scale", [1.0, 1024.0, "dynamic"])
+def test_clip_by_global_norm(clip_norm, factor, loss_scale):
+    network, cell = make(clip_norm, loss_scale)
+    loss, skipped, norm, _ = step(cell, GRADIENT)
+    assert (loss, skipped, norm) == (19.0, False, pytest.approx(13.0))
+    np.testing.assert_allclose(network.weight.asnumpy(), 1 - 0.1 * factor * GRADIENT, rtol=1e-5)
+
+
+def test_frame_weight_adds_its_gradient_but_the_ctc_loss_is_reported():
+    network, cell = make(0)
+    loss, _, _, impossible = step(cell, GRADIENT, frame_weight=2.0, labels=(1, 2))
+    assert (loss, impossible) == (19.0, 3)
+    np.testing.assert_allclose(network.weight.asnumpy(), 1 - 0.1 * (GRADIENT + 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("loss_scale", [8.0, "dynamic"])
+def test_overflow_skips_the_step(bad, loss_scale):
+    network, cell = make(loss_scale=loss_scale)
+    before = cell.loss_scale.asnumpy().item()
+    _, skipped, _, _ = step(cell, [[bad, 0], [0, 0]])
+    assert skipped
+    np.testing.assert_array_equal(network.weight.asnumpy(), np.ones((2, 2)))
+    assert cell.loss_scale.asnumpy().item() == (before / 2 if loss_scale == "dynamic" else 8.0)
+    _, skipped, _, _ = step(cell, GRADIENT)
+    assert not skipped and (network.weight.asnumpy() != 1).any()
+
+
+def test_dynamic_scale_grows_after_good_steps(monkeypatch):
+    monkeypatch.setattr(TrainOneStepCellWithGradClip, "GROWTH_INTERVAL", 3)
+    _, cell = make(loss_scale="dynamic")
+    scales = []
+    for _ in range(7):
+        step(cell, GRADIENT * 0.01)
+        scales.append(cell.loss_scale.asnumpy().item() / 2 ** 16)
+    assert scales == [1, 1, 2, 2, 2, 4, 4]
+
+
+class TimesThree(nn.Cell):
+    """A reducer that makes its mark."""
+
+    def construct(self, gradients):
+        return ops.HyperMap()(ops.partial(ops.mul, ms.Tensor(3.0, ms.float32)), gradients)
+
+
+def test_gradients_are_clipped_after_the_reduction():
+    network, cell = make(clip_norm=13.0, reducer=TimesThree())
+    _, _, norm, _ = step(cell, GRADIENT)
+    assert norm == pytest.approx(39.0)
+    np.testing.assert_allclose(network.weight.asnumpy(), 1 - 0.1 * GRADIENT, rtol=1e-5)
+
+
+STATISTICS = ("moving_mean", "moving_variance")
+
+
+@pytest.mark.parametrize("operators", ["stock", "own"])
+def test_a_skipped_step_leaves_the_statistics_of_batch_norm_alone(operators):
+    """With MindSpore's operators and our own; a good step moves them."""
+    from src.crnn import build_network
+    from src.crnn_for_train import CRNNWithLoss
+    from src.loss import CTCLoss
+    from src.onednn import accelerate
+    ms.set_context(mode=ms.GRAPH_MODE)
+    net = build_network("V2", 37, hidden_size=8)
+    if operators == "own" and "stock" in (line := accelerate(net)):
+        pytest.skip(line)
+    with_loss = CRNNWithLoss(net, CTCLoss())
+    cell = TrainOneStepCellWithGradClip(with_loss, create_optimizer("sgd", with_loss.trainable_params())).set_train()
+    image = np.random.default_rng(1).normal(0, 1, (2, 3, 32, 16)).astype(np.float32)
+
+    def run(image):
+        before = {p.name: p.asnumpy().copy() for p in net.get_parameters()}
+        skipped = cell(ms.Tensor(image), ms.Tensor([[1], [2]], ms.int32), ms.Tensor([1, 1], ms.int32),
+                       ms.Tensor(0.0, ms.float32))[1].asnumpy().item()
+        return skipped, {p.name for p in net.get_parameters() if not np.array_equal(p.asnumpy(), before[p.name])}
+
+    skipped, moved = run(image * np.float32(np.nan))
+    assert skipped and not moved
+    skipped, moved = run(image)
+    assert not skipped and {p.name for p in net.get_parameters() if p.name.endswith(STATISTICS)} <= moved
+    skipped, moved = run(image * np.float32(np.nan))
+    assert skipped and not moved
+

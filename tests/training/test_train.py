@@ -1,0 +1,230 @@
+"""train.py, eval.py and predict.py from end to end on a tiny set, and going on from a checkpoint."""
+import os
+import re
+
+import numpy as np
+import pytest
+
+import eval as eval_program
+import predict
+import train
+from src.common.errors import CheckpointError, ConfigError, DataError
+from src.network.checkpoint import read_checkpoint
+from src.render.layout import chunks
+from tests.stub_network import install, write_image
+from tests.words import WORDS, draw_word, write_synth_set
+
+TINY = ["--device_target=CPU", "--batch_size=8", "--hidden_size=16", "--learning_rate=0.001", "--optimizer=adamw",
+        "--loss_reduction=mean", "--aux_ce_weight=1.0", "--show_progress=never", "--num_parallel_workers=1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_synth_set(tmp_path_factory.mktemp("synth") / "set")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """A run of two epochs (six steps) with a checkpoint every second step; its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        printed = []
+        patch.setattr("builtins.print", lambda *args, **_: printed.append(" ".join(map(str, args))))
+        code = train.main([*TINY, "--train_dataset=synth", f"--train_dataset_path={data}", f"--output_dir={folder}",
+                           "--epoch_size=2", "--save_checkpoint_steps=2", "--per_print_time=2", "--run_eval=True",
+                           "--train_eval_dataset=synth", f"--train_eval_dataset_path={data}", "--eval_start_epoch=1"])
+    assert code == 0
+    return folder, "\n".join(printed)
+
+
+def test_lines_are_those_users_know(run):
+    _, printed = run
+    losses = re.findall(r"^epoch: (\d+) step: (\d+), loss is \d+\.\d+$", printed, re.M)
+    assert losses == [("1", "2"), ("1", "3"), ("2", "2"), ("2", "3")]
+    assert len(re.findall(r"^Epoch time: [\d.]+ ms, per step time: [\d.]+ ms, [\d.]+ images/s$", printed, re.M)) == 2
+    assert "24 of 24 words used for training" in printed
+    assert len(re.findall(r"^epoch: \d, acc: 0\.\d{6} \(\d of 6\)", printed, re.M)) == 2, "validation words, not test"
+
+
+def test_files_of_a_run(run):
+    folder, _ = run
+    names = sorted(path.name for path in (folder / "ckpt").iterdir())
+    assert names == ["best_acc.ckpt", "config.yaml", "crnn-1_2.ckpt", "crnn-2_1.ckpt", "crnn-2_3.ckpt"]
+    info = read_checkpoint(str(folder / "ckpt" / "crnn-2_1.ckpt")).info
+    assert (info["epoch_num"], info["step_in_epoch"], info["step_num"]) == (1, 1, 4)
+    last = read_checkpoint(str(folder / "ckpt" / "crnn-2_3.ckpt"))
+    assert (last.info["epoch_num"], last.info["step_in_epoch"]) == (2, 0)
+    assert last.info["label_dict"] == "abcdefghijklmnopqrstuvwxyz0123456789" and last.model_version == "V2"
+    assert any(name.startswith("exp_avg.") for name in last.values)
+    best = read_checkpoint(str(folder / "ckpt" / "best_acc.ckpt"))
+    assert best.values.keys() == best.weights.keys(), "the best checkpoint holds the weights alone"
+
+
+@pytest.mark.parametrize("point", ["crnn-1_2.ckpt", "crnn-2_1.ckpt"])
+def test_a_resumed_run_ends_like_the_whole_one(run, data, tmp_path, point, capsys):
+    folder, _ = run
+    code = train.main([*TINY, f"--train_dataset_path={data}", f"--output_dir={tmp_path}", "--epoch_size=2",
+                       f"--resume_ckpt={folder / 'ckpt' / point}"])
+    assert code == 0 and "weights and training state" in capsys.readouterr().out
+    whole = read_checkpoint(str(folder / "ckpt" / "crnn-2_3.ckpt")).values
+    resumed = read_checkpoint(str(tmp_path / "ckpt" / "crnn-2_3.ckpt")).values
+    assert whole.keys() == resumed.keys()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+
+
+def test_lists_are_evaluated_on_their_validation_words(data, tmp_path, capsys):
+    import cv2
+    for number, (split, count) in enumerate((("train", 8), ("val", 3), ("test", 5))):
+        names = [f"{split}{n}.png" for n in range(count)]
+        for name in names:
+            cv2.imwrite(str(tmp_path / name), draw_word("fox", number))
+        (tmp_path / f"rec_gt_{split}.txt").write_text("".join(f"{name}\tfox\n" for name in names))
+    options = [*TINY, "--train_dataset=list", f"--train_dataset_path={tmp_path}", "--train_eval_dataset=list",
+               f"--train_eval_dataset_path={tmp_path}", "--run_eval=True", "--epoch_size=1",
+               f"--output_dir={tmp_path / 'out'}"]
+    train.main(options)
+    out = capsys.readouterr().out
+    assert re.search(r"^epoch: 1, acc: 0\.\d{6} \(\d of 3\)", out, re.M) and "no validation list" not in out
+    (tmp_path / "rec_gt_val.txt").unlink()
+    train.main(options)
+    out = capsys.readouterr().out
+    assert re.search(r"^epoch: 1, acc: 0\.\d{6} \(\d of 5\)", out, re.M) and out.count("no validation list") == 1
+
+
+def test_only_the_newest_checkpoints_are_kept(data, tmp_path):
+    train.main([*TINY, f"--train_dataset_path={data}", f"--output_dir={tmp_path}", "--epoch_size=1",
+                "--save_checkpoint_steps=1", "--keep_checkpoint_max=2"])
+    assert sorted(p.name for p in (tmp_path / "ckpt").glob("*.ckpt")) == ["crnn-1_2.ckpt", "crnn-1_3.ckpt"]
+
+
+def test_weights_alone_start_a_run(run, data, tmp_path, capsys):
+    folder, _ = run
+    train.main([*TINY, f"--train_dataset_path={data}", f"--output_dir={tmp_path}", "--epoch_size=3",
+                f"--resume_ckpt={folder / 'ckpt' / 'best_acc.ckpt'}", "--save_checkpoint=False"])
+    assert "weights only" in capsys.readouterr().out
+
+
+def test_a_finished_run_is_not_resumed(run, data, tmp_path):
+    folder, _ = run
+    with pytest.raises(ConfigError, match="epoch_size is 2; raise epoch_size"):
+        train.main([*TINY, f"--train_dataset_path={data}", f"--output_dir={tmp_path}", "--epoch_size=2",
+                    f"--resume_ckpt={folder / 'ckpt' / 'crnn-2_3.ckpt'}"])
+
+
+def test_v1_by_the_recipe_of_the_model_zoo(data, tmp_path, capsys):
+    code = train.main(["--device_target=CPU", "--model_version=V1", "--batch_size=12", "--hidden_size=16",
+                       "--loss_scale=dynamic", "--epoch_size=1", "--show_progress=never",
+                       f"--train_dataset_path={data}", f"--output_dir={tmp_path}", "--run_eval=True",
+                       f"--train_eval_dataset_path={data}", "--train_eval_dataset=synth",
+                       "--eval_all_saved_ckpts=True"])
+    out = capsys.readouterr().out
+    assert code == 0 and "crnn-1_2.ckpt, epoch: 1, acc: " in out, "the saved checkpoint is evaluated by its name too"
+    assert read_checkpoint(str(tmp_path / "ckpt" / "crnn-1_2.ckpt")).model_version == "V1"
+    losses = re.findall(r"loss is ([\d.]+)", out)
+    assert 5 < float(losses[0]) < 500, "the mean over the images, not the sum"
+
+
+def test_keeping_the_ratio_from_training_to_reading(data, tmp_path, capsys):
+    import cv2
+    folder = tmp_path / "run"
+    train.main([*TINY, "--keep_ratio=True", "--bucket_widths=64,128", f"--train_dataset_path={data}",
+                f"--output_dir={folder}", "--epoch_size=1"])
+    checkpoint = f"--checkpoint_path={folder / 'ckpt' / 'crnn-1_3.ckpt'}"
+    capsys.readouterr()
+    eval_program.main(["--device_target=CPU", checkpoint, "--eval_dataset=synth", f"--eval_dataset_path={data}",
+                       "--show_progress=never", "--print_predictions=True", "--batch_size=4"])
+    evaluated = re.findall(r"prediction: (\w*) , truth: \w+ , confidence: ([\d.]+) , (\S+)", capsys.readouterr().out)
+    paths = [str(data / name) for _, _, name in evaluated]
+    assert len(paths) == 10 and len({cv2.imread(path).shape for path in paths}) > 3
+    predict.main(["--device_target=CPU", checkpoint, *paths])
+    predicted = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [text for _, text, _ in predicted] == [text for text, _, _ in evaluated]
+    for (_, _, mine), (_, theirs, _) in zip(predicted, evaluated, strict=True):
+        assert abs(float(mine) - float(theirs)) < 2e-3
+
+
+def run_eval(run, data, capsys, *options):
+    folder, _ = run
+    capsys.readouterr()
+    checkpoint = folder / "ckpt" / "best_acc.ckpt"
+    code = eval_program.main(["--device_target=CPU", f"--checkpoint_path={checkpoint}", "--eval_dataset=synth",
+                              f"--eval_dataset_path={data}", "--show_progress=never", "--print_predictions=True",
+                              *options])
+    return code, capsys.readouterr().out
+
+
+def test_eval_is_the_same_at_any_batch_size(run, data, capsys):
+    outputs = {}
+    for size in (1, 3, 10, 64):
+        code, out = run_eval(run, data, capsys, f"--batch_size={size}")
+        assert code == 0
+        outputs[size] = re.findall(r"prediction: (\w*) , truth: (\w+)", out)
+        assert re.search(r"^correct num: \d+ , total num: 10$", out, re.M)
+        assert re.search(r"^result: \{'CRNNAccuracy': [\d.]+\}$", out, re.M)
+    assert [truth for _, truth in outputs[1]] == [WORDS[n % len(WORDS)] for n in range(30, 40)]
+    assert all(lines == outputs[1] for lines in outputs.values())
+
+
+def test_predict(run, tmp_path, capsys):
+    folder, _ = run
+    import cv2
+    (tmp_path / "images" / "deeper").mkdir(parents=True)
+    for number, name in enumerate(["images/b.png", "images/deeper/12_Fox_4.png"]):
+        cv2.imwrite(str(tmp_path / name), draw_word("fox", number))
+    (tmp_path / "images" / "notes.txt").write_text("not an image, and not listed")
+    picture = tmp_path / "out" / "sheet.png"
+    checkpoint = folder / "ckpt" / "best_acc.ckpt"
+    code = predict.main(["--device_target=CPU", f"--checkpoint_path={checkpoint}", f"--picture={picture}",
+                         str(tmp_path / "images")])
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert code == 0 and [line[0] for line in lines] == [str(tmp_path / "images" / "b.png"),
+                                                        str(tmp_path / "images" / "deeper" / "12_Fox_4.png")]
+    assert all(re.fullmatch(r"[a-z0-9]*", text) and 0 <= float(score) <= 1 for _, text, score in lines)
+    assert cv2.imread(str(picture)).shape[1] > 400
+
+
+def test_predict_goes_on_after_a_broken_image(run, tmp_path, capsys):
+    folder, _ = run
+    import cv2
+    cv2.imwrite(str(tmp_path / "a.png"), draw_word("hat"))
+    (tmp_path / "b.png").write_bytes(b"this is no picture")
+    code = predict.main(["--device_target=CPU", f"--checkpoint_path={folder / 'ckpt' / 'best_acc.ckpt'}",
+                         str(tmp_path / "b.png"), str(tmp_path / "a.png")])
+    captured = capsys.readouterr()
+    assert code == 1 and captured.out.startswith(str(tmp_path / "a.png") + "\t")
+    assert "b.png" in captured.err and "1 of 2 images could not be read" in captured.err
+
+
+def test_predict_names_files_that_are_not_utf8(tmp_path, monkeypatch, capsys):
+    install(monkeypatch, ["fox"])
+    write_image(tmp_path / "a.png", 0)
+    (tmp_path / "a.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    assert predict.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/caf\\xe9.png\tfox\t")
+
+
+def test_words_in_file_names(tmp_path):
+    chunk = next(chunks({"train": 1}))
+    for word in ("Fox", "caf\u00e9", "a_b"):
+        assert predict.known_text(chunk.path(0, word, 3)) == word
+    assert predict.known_text(chunk.path(0, "\u00e9" * 60, 3)) is None, "the name holds a part of it"
+    assert predict.known_text("fox.png") is None
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ([], "no image given"), (["nowhere.png"], "nowhere.png does not exist"), (["{empty}"], "holds no image")])
+def test_predict_bad_input(run, tmp_path, arguments, message):
+    folder, _ = run
+    arguments = [argument.format(empty=tmp_path) for argument in arguments]
+    with pytest.raises(DataError, match=message):
+        predict.main([f"--checkpoint_path={folder / 'ckpt' / 'best_acc.ckpt'}", *arguments])
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--label_dict=abc"], "was trained with label_dict"),
+    (["--model_version=V1"], "was trained with model_version 'V2'"),
+    (["--hidden_size=512"], "was trained with hidden_size 16")])
+def test_eval_of_another_network(run, data, capsys, options, message):
+    with pytest.raises(CheckpointError, match=message):
+        run_eval(run, data, capsys, *options)

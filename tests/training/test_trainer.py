@@ -1,0 +1,217 @@
+"""The training loop around a stand-in for the train cell, which decides what every step finds."""
+import os
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, nn
+
+from src.common.errors import ConfigError, CRNNError
+from src.data.embedded import fill_in_data
+from src.eval_callback import EvalCallback
+from src.model_utils.callback import TrainMonitor
+from src.model_utils.config import load_config
+from src.network.checkpoint import CheckpointKeeper, read_checkpoint, write_checkpoint
+from src.training import trainer as trainer_module
+from src.training.resume import Resumed
+from src.training.stop import StopRequested
+from src.training.trainer import Position, Trainer, position_of
+
+pytestmark = pytest.mark.usefixtures("signals_as_usual")
+
+
+class Weights(nn.Cell):
+    """One number that every step raises by 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.vgg = nn.Cell()
+        self.vgg.count = Parameter(Tensor(np.zeros(1, np.float32)), name="vgg.count")
+
+
+class FakeCell:
+    def __init__(self, net, bad=()):
+        self.net, self.bad, self.step, self.optimizer = net, bad, 0, None
+
+    def get_parameters(self):
+        return self.net.get_parameters()
+
+    def __call__(self, *_):
+        self.step += 1
+        self.net.vgg.count.set_data(Tensor(np.full(1, self.step, np.float32)))
+        skipped = self.step in self.bad
+        return [Tensor(np.float32(np.nan if skipped else 2.0 * self.step)), Tensor(skipped), Tensor(np.float32(1)),
+                Tensor(np.int32(0))]
+
+
+class FakeData:
+    corrupted, repeated = ("a.png", "b.png"), 1
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def get_dataset_size(self):
+        return self.steps
+
+    def epoch(self, epoch, first):
+        batch = SimpleNamespace(image=np.zeros((1, 1)), label=np.zeros((1, 1)), label_length=np.zeros(1))
+        return iter([batch] * (self.steps - first))
+
+
+@pytest.fixture
+def make(monkeypatch, tmp_path):
+    monkeypatch.setattr(trainer_module, "set_learning_rate", lambda optimizer, rate: None)
+
+    def build(steps=3, epochs=2, bad=(), keep_max=9, save_every=1, evaluate=None, **options):
+        net = Weights()
+        evaluation = None
+        if evaluate:
+            evaluation = EvalCallback(lambda: evaluate(net.vgg.count.asnumpy()[0]), net, tmp_path / "best_acc.ckpt",
+                                      say=print)
+        return Trainer(FakeCell(net, bad), FakeData(steps), np.zeros(steps * epochs), np.zeros(steps * epochs), epochs,
+                       2.0, TrainMonitor(steps, epochs, 4, 100, show_progress="never"), {},
+                       CheckpointKeeper(tmp_path, keep_max), save_every, evaluation, **options)
+
+    return build
+
+
+def accuracy(of):
+    """An evaluation that likes one weight best."""
+    return lambda weight: SimpleNamespace(accuracy=1.0 - abs(weight - of) / 10, correct=0, total=0, cer=0.0)
+
+
+def test_loss_lines_and_what_was_replaced(make, capsys):
+    make().run(Position())
+    out = capsys.readouterr().out
+    assert "epoch: 1 step: 3, loss is 2.000000" in out and "epoch: 2 step: 3, loss is 5.000000" in out
+    assert "2 training images could not be read and were replaced by others (1 of these came twice" in out
+
+
+def test_skipped_steps_are_no_zero_loss(make, capsys):
+    make(bad=range(1, 4)).run(Position())
+    captured = capsys.readouterr()
+    assert "epoch: 1 step: 3, loss is nan" in captured.out and "3 steps were skipped" in captured.out
+    assert "step: 2, gradient not finite: step skipped (2 so far)" in captured.err
+
+
+def test_a_run_that_only_skips_is_stopped_across_epochs(make):
+    with pytest.raises(CRNNError, match="epoch 17 step 2: the gradient of 50 steps in a row was not finite"):
+        make(epochs=30, bad=range(1, 99)).run(Position())
+
+
+def test_saved_checkpoints_are_evaluated_once_where_they_are_still_kept(make, tmp_path, capsys):
+    make(keep_max=2, evaluate=accuracy(5), evaluate_saved=True).run(Position())
+    judged = [line.split(",")[0] for line in capsys.readouterr().out.splitlines() if ", acc: " in line]
+    assert judged == ["crnn-1_2.ckpt", "crnn-1_3.ckpt", "crnn-2_2.ckpt", "crnn-2_3.ckpt"]
+    best = read_checkpoint(str(tmp_path / "best_acc.ckpt"))
+    assert best.values["vgg.count"] == 5 and (best.info["epoch_num"], best.info["step_in_epoch"]) == (1, 2)
+
+
+def test_weights_at_the_end_of_an_epoch_are_the_ones_evaluated(make, tmp_path):
+    trainer = make(evaluate=accuracy(6))
+    trainer.run(Position())
+    assert read_checkpoint(str(tmp_path / "best_acc.ckpt")).values["vgg.count"] == 6
+    assert trainer.cell.net.vgg.count.asnumpy() == 6
+
+
+def test_a_resumed_run_keeps_a_better_best_checkpoint(make, tmp_path):
+    facts = {"accuracy": 0.99, "epoch_num": 1, "run": "this", "evaluated_on": "svt data/svt"}
+    for run, evaluated_on, best in (("this", "svt data/svt", 0.99), ("that", "svt data/svt", 0.8),
+                                    ("this", "ic15 data/ic15", 0.8)):
+        write_checkpoint(tmp_path / "best_acc.ckpt", Weights(), facts)
+        trainer = make(evaluate=accuracy(0))
+        trainer.evaluation.remember_best(run, evaluated_on)
+        trainer.run(Position(1, 1))
+        assert read_checkpoint(str(tmp_path / "best_acc.ckpt")).info["accuracy"] == pytest.approx(best)
+
+
+def test_best_checkpoints_that_name_no_run_belong_to_runs_without_a_name(make, tmp_path):
+    write_checkpoint(tmp_path / "best_acc.ckpt", Weights(), {"accuracy": 0.99, "epoch_num": 1})
+    for run, best in ((None, 0.99), ("this", -1.0)):
+        evaluation = make(evaluate=accuracy(0)).evaluation
+        evaluation.remember_best(run, "svt data/svt")
+        assert evaluation.best_accuracy == pytest.approx(best)
+
+
+def test_a_resumed_run_counts_the_checkpoints_that_it_had(tmp_path):
+    net = Weights()
+    (tmp_path / "crnn-1_9.ckpt").write_bytes(b"another run's")
+    first = CheckpointKeeper(tmp_path, 2)
+    for step in (1, 2, 3):
+        path = first.save(net, 1, step, {})
+    resumed = Resumed(read_checkpoint(str(path)))
+    assert [path.name for path in resumed.files_in(tmp_path)] == ["crnn-1_1.ckpt", "crnn-1_2.ckpt", "crnn-1_3.ckpt"]
+    CheckpointKeeper(tmp_path, 2, resumed.files_in(tmp_path)).save(net, 1, 4, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["crnn-1_3.ckpt", "crnn-1_4.ckpt", "crnn-1_9.ckpt"]
+    assert resumed.files_in(tmp_path / "elsewhere") == []
+
+
+def test_position_of_a_checkpoint():
+    told = []
+    info = {"epoch_num": 2, "step_in_epoch": 5, "steps_per_epoch": 8}
+    assert position_of(info, 8, told.append) == Position(2, 5) and not told
+    assert position_of(info, 9, told.append) == Position(2, 0) and "step 5 of 8" in told[0]
+    assert position_of({}, 9, told.append) == Position(0, 0)
+
+
+def test_embedded_words_do_not_stand_in_for_another_data_set(monkeypatch):
+    monkeypatch.setattr("src.data.embedded.embedded_set", lambda: "EMBEDDED")
+    config = load_config([])
+    fill_in_data(config, "eval_dataset")
+    assert (config.eval_dataset, config.eval_dataset_path) == ("synth", "EMBEDDED")
+    with pytest.raises(ConfigError, match="eval_dataset_path is missing: say where the iiit5k data are"):
+        fill_in_data(load_config(["--eval_dataset=iiit5k"]), "eval_dataset")
+
+
+def at_step(trainer, number, action):
+    """Calls the action after a step, counted over the run."""
+    note, done = trainer.monitor.on_step_end, []
+
+    def on_step_end(*step):
+        note(*step)
+        done.append(step)
+        if len(done) == number:
+            action()
+
+    trainer.monitor.on_step_end = on_step_end
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+def test_a_signal_ends_the_run_after_the_next_step(make, tmp_path, capsys, number, name):
+    trainer = make(save_every=100, evaluate=accuracy(6))
+    at_step(trainer, 3, lambda: os.kill(os.getpid(), number))
+    assert trainer.run(Position()) == number
+    assert [path.name for path in tmp_path.glob("crnn-*")] == ["crnn-2_1.ckpt"]
+    out, err = capsys.readouterr()
+    assert f"stopped by {name} after step 1 of epoch 2; checkpoint: {tmp_path / 'crnn-2_1.ckpt'}" in out
+    assert "--resume_ckpt=" in out and "End training" not in out
+
+
+def test_a_signal_in_the_last_step(make, capsys):
+    trainer = make()
+    at_step(trainer, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert trainer.run(Position()) == signal.SIGTERM
+    out = capsys.readouterr().out
+    assert "after step 3 of epoch 2, which was the last one" in out and "to go on" not in out
+
+
+def test_a_signal_without_checkpoints(make, tmp_path, capsys):
+    trainer = make()
+    trainer.keeper = None
+    at_step(trainer, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert trainer.run(Position()) == signal.SIGTERM and not list(tmp_path.glob("crnn-*"))
+    assert "nothing is written, as save_checkpoint is False" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_signal_while_evaluating(make, tmp_path, saved):
+    def evaluate(weight):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise StopRequested
+
+    trainer = make(save_every=2, evaluate=evaluate, evaluate_saved=saved)
+    assert trainer.run(Position()) == signal.SIGINT
+    info = read_checkpoint(str(tmp_path / "crnn-1_3.ckpt"))
+    assert (info.info["epoch_num"], info.info["step_in_epoch"]) == (1, 0)
+    assert info.values["vgg.count"] == 3, "the weights of the run, not those that were being evaluated"
