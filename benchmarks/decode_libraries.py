@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from src import ctc
 from src.common.charset import Charset
+from src.reading import ctc
 from src.reading.decode import Reading
 
 PACKAGES = ("fast-ctc-decode", "flashlight-text", "pyctcdecode")
