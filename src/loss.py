@@ -1,8 +1,18 @@
 """CTC loss that survives impossible samples, and the frame-wise loss that leads CTC off its first plateau."""
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.common.errors import ConfigError
+
+_NEVER = -1e30
+"""Log-probability of what cannot happen: finite, so that no operator meets an infinity; exp() of it is 0."""
+
+
+@ops.constexpr
+def _same_length(batch: int, length: int) -> Tensor:
+    """(batch,) int32, known when the graph is compiled."""
+    return Tensor(np.full(batch, length, np.int32))
 
 
 class CTCLoss(nn.Cell):
@@ -11,6 +21,12 @@ class CTCLoss(nn.Cell):
     A word of L characters with R equal neighbours needs L + R steps. A sample that does not fit into T steps has
     probability 0 and an infinite loss: it is counted, and its loss and gradient are 0, so that one impossible word
     cannot spoil a run.
+
+    The operator that Ascend devices have for it (CTCLossV2, see docs/ascend.md) asks for targets without the blank and
+    for target lengths of at least 1, and the shape of one of its results follows the largest length. So all words are
+    made equally long, on all devices: a word is filled up to the width W of the label array with two classes of our
+    own, in turns, and W steps are added to the scores, in which the fill (then blanks) has probability 1. Each path of
+    the word has exactly one continuation, of probability 1: loss and gradient stay what they are.
 
     Args:
         reduction: "sum" over the batch, as the model zoo's recipe has it (its learning rate 0.02 belongs to the sum),
@@ -31,25 +47,47 @@ class CTCLoss(nn.Cell):
 
         Args:
             logits: (T, N, C) class scores, any float type.
-            label: (N, L) int32 class indices, padded with anything beyond each length.
-            label_length: (N,) int32.
+            label: (N, W) int32 class indices without the blank, padded with anything beyond each length.
+            label_length: (N,) int32, 0 to W.
 
         Returns:
             The reduced loss, float32 scalar, and the number of impossible samples, int32 scalar.
         """
         steps, batch, classes = logits.shape
-        column = ops.arange(label.shape[1])
+        width = label.shape[1]
+        column = ops.arange(width)
         inside = column[1:] < label_length.expand_dims(1)
         repeats = ops.logical_and(label[:, 1:] == label[:, :-1], inside).astype(ms.int32).sum(axis=1)
         fits = label_length + repeats <= steps
-        # The kernel refuses lengths above T and returns inf for the others: impossible samples are computed as empty.
+        # Nothing would be left of an impossible sample but an infinity: it is computed as an empty word.
         length = ops.where(fits, label_length, ops.zeros_like(label_length))
-        log_probs = ops.log_softmax(logits.astype(ms.float32), axis=2)
-        input_length = ops.full((batch,), steps, dtype=ms.int32)
-        losses, _ = ops.ctc_loss(log_probs, label, input_length, length, blank=classes - 1, reduction="none")
+        scores = self._extended(ops.log_softmax(logits.astype(ms.float32), axis=2), length, width)
+        target = ops.where(column < length.expand_dims(1), label, (classes + column % 2).astype(label.dtype))
+        losses, _ = ops.ctc_loss(scores, target, _same_length(batch, steps + width), _same_length(batch, width),
+                                 blank=classes - 1, reduction="none")
         losses = losses * fits.astype(ms.float32)
         total = losses.sum()
         return (total / batch if self.mean else total), (1 - fits.astype(ms.int32)).sum()
+
+    @staticmethod
+    def _extended(log_probs: Tensor, length: Tensor, width: int) -> Tensor:
+        """Adds the two classes of the fill and the steps in which each word's fill is certain.
+
+        Args:
+            log_probs: (T, N, C) float32.
+            length: (N,) int32, of the words.
+            width: W, which all words are filled up to.
+
+        Returns:
+            (T + W, N, C + 2) float32.
+        """
+        steps, batch, classes = log_probs.shape
+        real = ops.concat((log_probs, ops.full((steps, batch, 2), _NEVER, dtype=ms.float32)), axis=2)
+        position = ops.arange(width).expand_dims(1) + length  # (W, N), in the filled word
+        certain = ops.where(position < width, classes + position % 2, ops.full_like(position, classes - 1))
+        added = ops.where(certain.expand_dims(2) == ops.arange(classes + 2), Tensor(0.0, ms.float32),
+                          Tensor(_NEVER, ms.float32))
+        return ops.concat((real, added), axis=0)
 
 
 class FrameLoss(nn.Cell):

@@ -129,6 +129,70 @@ def test_padding_value_does_not_matter():
     assert float(first.asnumpy()) == pytest.approx(float(second.asnumpy()), rel=1e-6)
 
 
+def test_the_operator_gets_only_what_its_page_allows(monkeypatch):
+    """Constraints of aclnnCtcLoss (CANN 9.1.0, loss/ctc_loss_v2); rows that are empty, impossible or padded with the
+    blank included. Lengths that are the same for all rows and batches give every result a fixed shape."""
+    seen = []
+
+    def record(log_probs, targets, input_lengths, target_lengths, blank, reduction):
+        arrays = [value.asnumpy() for value in (log_probs, targets, input_lengths, target_lengths)]
+        seen.append((*arrays, blank, reduction))
+        return genuine(log_probs, targets, input_lengths, target_lengths, blank=blank, reduction=reduction)
+
+    genuine = ops.ctc_loss
+    monkeypatch.setattr(ops, "ctc_loss", record)
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    label, length = pack(LABELS + IMPOSSIBLE)
+    CTCLoss()(ms.Tensor(scores_for(LABELS + IMPOSSIBLE), ms.float32), label, length)
+    (log_probs, targets, input_lengths, target_lengths, blank, reduction), = seen
+    steps, batch, classes = log_probs.shape
+    assert log_probs.dtype == np.float32 and np.isfinite(log_probs).all() and reduction == "none"
+    np.testing.assert_allclose(np.exp(log_probs.astype(np.float64)).sum(axis=2), 1, rtol=1e-5)
+    assert targets.dtype == input_lengths.dtype == target_lengths.dtype == np.int32
+    assert 0 <= blank < classes and targets.min() >= 0 and targets.max() < classes and (targets != blank).all()
+    assert targets.shape[0] == input_lengths.size == target_lengths.size == batch
+    assert target_lengths.min() >= 1 and (target_lengths <= input_lengths).all() and input_lengths.max() <= steps
+    assert target_lengths.max() <= targets.shape[1] <= 1000
+    assert set(target_lengths) == {targets.shape[1]} and set(input_lengths) == {steps}
+
+
+def test_value_and_gradient_are_those_of_the_operator_alone():
+    """Bit for bit: the fill changes nothing but what the operator is asked."""
+    labels = [label for label in LABELS if label]
+    scores = ms.Tensor(scores_for(labels), ms.float32)
+    label, length = pack(labels)
+    input_length = ms.Tensor([STEPS] * len(labels), ms.int32)
+
+    def alone(x):
+        losses, _ = ops.ctc_loss(ops.log_softmax(x, axis=2), label, input_length, length, blank=BLANK,
+                                 reduction="none")
+        return losses.sum()
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+    value, gradient = ops.value_and_grad(alone, 0)(scores)
+    filled_value, _, filled_gradient = run(CTCLoss("sum"), scores.asnumpy(), labels)
+    assert filled_value == float(value.asnumpy())
+    np.testing.assert_array_equal(filled_gradient, gradient.asnumpy())
+
+
+def test_a_word_as_long_as_the_label_array_and_one_column_of_labels():
+    for labels in ([[0, 1, 2], [2, 1, 0]], [[3], []]):
+        scores = scores_for(labels)
+        value, impossible, gradient = run(CTCLoss("sum"), scores, labels)
+        expected = [reference_ctc(scores[:, n], label) for n, label in enumerate(labels)]
+        assert impossible == 0 and value == pytest.approx(sum(loss for loss, _ in expected), rel=1e-5)
+        np.testing.assert_allclose(gradient, np.stack([g for _, g in expected], axis=1), atol=1e-5)
+
+
+def test_a_very_improbable_word_keeps_its_loss():
+    """Scores of a run that goes wrong: the word is improbable, not impossible."""
+    labels = [[0, 1, 2], [3, 3]]
+    scores = scores_for(labels) * 1e4
+    value, impossible, gradient = run(CTCLoss("sum"), scores, labels)
+    expected = sum(reference_ctc(scores[:, n], label)[0] for n, label in enumerate(labels))
+    assert impossible == 0 and value == pytest.approx(expected, rel=1e-5) and np.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_frame_loss(reduction):
     ms.set_context(mode=ms.GRAPH_MODE)
