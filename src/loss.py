@@ -63,8 +63,9 @@ class CTCLoss(nn.Cell):
         length = ops.where(fits, label_length, ops.zeros_like(label_length))
         scores = self._extended(ops.log_softmax(logits.astype(ms.float32), axis=2), length, width)
         target = ops.where(column < length.expand_dims(1), label, (classes + column % 2).astype(label.dtype))
-        losses, _ = ops.ctc_loss(scores, target, _same_length(batch, steps + width), _same_length(batch, width),
-                                 blank=classes - 1, reduction="none")
+        # [0], as MindSpore warns when the second result is taken and not used.
+        losses = ops.ctc_loss(scores, target, _same_length(batch, steps + width), _same_length(batch, width),
+                              blank=classes - 1, reduction="none")[0]
         losses = losses * fits.astype(ms.float32)
         total = losses.sum()
         return (total / batch if self.mean else total), (1 - fits.astype(ms.int32)).sum()
