@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# Convolutions of MindSpore on AVX-512 machines are 100 times too slow without it; see README, "Speed on CPU".
+# Convolutions of MindSpore on AVX-512 machines are 100 times too slow without it; see docs/speed.md.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 REPO = Path(__file__).resolve().parent.parent
