@@ -176,23 +176,26 @@ def evaluation_callback(config: Config, network, folder: Path, say, ranks: "Rank
     from src.dataset import create_dataset, evaluation_split
     from src.distributed.ranks import take_over_statistics
     from src.eval_callback import EvalCallback
-    from src.evaluation.loop import evaluate, network_forward
+    from src.evaluation.loop import evaluate
     from src.metric import EvalResult
     from src.network.checkpoint import BEST_NAME
-    from src.reading.decode import GreedyDecoder
+    from src.network.forward import network_forward
+    from src.reading.greedy import GreedyDecoder
+    from src.reading.selection import Decoding
 
     split = evaluation_split(config.train_eval_dataset, config.train_eval_dataset_path, say)
     dataset = create_dataset(config.train_eval_dataset, config.train_eval_dataset_path, config.batch_size, ranks.size,
                              ranks.rank, is_training=False, config=config, split=split)
     say(dataset.report.summary())
     charset = Charset.from_config(config.label_dict)
-    forward, decoder = network_forward(network, config.batch_size), GreedyDecoder(charset)
+    forward = network_forward(network, config.batch_size)
+    decoding = Decoding(GreedyDecoder(charset), "greedy decoder")
 
     def run() -> EvalResult:
         # A signal ends the evaluation of a process alone at once; several ranks must stop together, after a step.
         batches = signals.interrupting(dataset) if ranks.is_alone else dataset
         take_over_statistics(network, ranks)
-        return evaluate(forward, batches, decoder, charset, ranks=ranks)
+        return evaluate(forward, batches, decoding, charset, ranks=ranks)
 
     return EvalCallback(run, network,
                         folder / BEST_NAME if config.save_best_ckpt else None, config.eval_start_epoch,

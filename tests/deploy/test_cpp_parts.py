@@ -11,7 +11,7 @@ from src.common.charset import Charset
 from src.common.errors import DataError
 from src.data.preprocess import InputSpec, read_image, resize
 from src.deploy.metadata import KEEP_RATIO, ModelInfo, write_sidecar
-from src.reading.decode import GreedyDecoder
+from src.reading.greedy import GreedyDecoder
 from tests import cpp
 
 
