@@ -120,7 +120,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     network = crnn(config, full_precision=config.device_target != "Ascend")
     if config.sync_bn:
         synchronise_batch_norm(network, config.device_target, ranks)
-    print(speed_up(network, config), flush=True)
+    print(speed_up(network, config, config.amp), flush=True)
     mean = config.loss_reduction == "mean"
     frame_loss = FrameLoss(FEATURE_SIZE, config.class_num, config.loss_reduction) if config.aux_ce_weight else None
     with_loss = CRNNWithLoss(network, CTCLoss(config.loss_reduction), frame_loss)
