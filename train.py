@@ -105,6 +105,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     from src.model_utils.lr_scheduler import frame_loss_weights, learning_rates
     from src.network.checkpoint import CheckpointKeeper
     from src.training.dropout import DropoutMasks
+    from src.training.moving_average import MovingAverage
     from src.training.optimizer import create_optimizer
     from src.training.resume import check_equal_start, open_resumed
     from src.training.stop import StopSignals
@@ -128,6 +129,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
                                  config.weight_decay)
     reducer = None if ranks.is_alone else GradientReducer(ranks.size, mean)
     cell = TrainOneStepCellWithGradClip(with_loss, optimizer, config.clip_norm, config.loss_scale, reducer).set_train()
+    cell.average = MovingAverage(network, config.ema_decay) if config.ema_decay else None
 
     start = resumed.load(config, network, cell, steps)
     check_equal_start(ranks, cell, start)
@@ -166,7 +168,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
         keeper=keeper if config.save_checkpoint else None,
         save_every=config.save_checkpoint_steps,
         evaluation=evaluation, evaluate_saved=config.eval_all_saved_ckpts,
-        ranks=ranks, dropout=dropout, signals=signals)
+        ranks=ranks, dropout=dropout, average=cell.average, signals=signals)
     return trainer, start
 
 
