@@ -23,28 +23,26 @@ class AcceleratedConv2d(nn.Conv2d):
         return self.bias_add(y, self.bias) if self.has_bias else y
 
 
-class AcceleratedConv(crnn.Conv):
-    """Convolution, batch norm, ReLU and the pooling behind them, in two operators."""
-
-    def construct(self, x: Tensor) -> Tensor:
-        """Maps a tensor to a smaller one; (N, H, W, C) inside the VGG, (N, C, H, W) where it begins and ends."""
-        x = self.fast_conv(x, self.conv.weight, self.fast_settings)
-        bn = self.bn
-        settings = self.fast_training if self.training else self.fast_inference
-        out = self.fast_norm(x, bn.gamma, bn.beta, bn.moving_mean, bn.moving_variance, settings)
-        if self.training:
-            ops.assign(bn.moving_mean, out[3])
-            ops.assign(bn.moving_variance, out[4])
-        return out[0]
-
-
 class AcceleratedVGG(crnn.VGG):
-    """The VGG whose poolings are part of its stages."""
+    """The VGG as one operator."""
 
     def construct(self, x: Tensor) -> Tensor:
         """Maps images (N, 3, 32, W) to features (N, 512, 1, T)."""
-        x = self.conv4(self.conv3(self.conv2(self.conv1(x))))
-        return self.conv7(self.conv6(self.conv5(x)))
+        stages = (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5, self.conv6, self.conv7)
+        inputs = (x,)
+        for stage in stages:
+            bn = stage.bn
+            inputs += (stage.conv.weight, bn.gamma, bn.beta, bn.moving_mean, bn.moving_variance)
+        inputs += (self.fast_settings,)
+        if not self.training:
+            return self.fast_evaluation(*inputs)
+        out = self.fast_training(*inputs)
+        moving = 2  # behind the features and the memory for the gradient
+        for stage in stages:
+            ops.assign(stage.bn.moving_mean, out[moving])
+            ops.assign(stage.bn.moving_variance, out[moving + 1])
+            moving += 2
+        return out[0]
 
 
 class AcceleratedLSTM(nn.LSTM):
@@ -60,7 +58,7 @@ class AcceleratedLSTM(nn.LSTM):
         return out[0], (out[1], out[2])
 
 
-_STOCK = {AcceleratedConv2d: nn.Conv2d, AcceleratedConv: crnn.Conv, AcceleratedVGG: crnn.VGG, AcceleratedLSTM: nn.LSTM}
+_STOCK = {AcceleratedConv2d: nn.Conv2d, AcceleratedVGG: crnn.VGG, AcceleratedLSTM: nn.LSTM}
 
 
 def accelerate(net: nn.Cell, dtype: str) -> str:
@@ -120,13 +118,13 @@ def _stages(vgg: crnn.VGG) -> list[crnn.Conv]:
 
 def _accelerate_vgg(vgg: crnn.VGG, bf16: bool) -> None:
     pools = {1: vgg.maxpool2d1, 2: vgg.maxpool2d1, 4: vgg.maxpool2d2, 6: vgg.maxpool2d2}
+    stages = []
     for number, stage in enumerate(_stages(vgg), start=1):
         window = _pair(pools[number].kernel_size) if number in pools else (1, 1)
-        stage.fast_conv, stage.fast_settings = _convolution(stage.conv, number == 1, False, bf16)
-        # nn.BatchNorm2d keeps 1 - momentum under that name
-        stage.fast_norm, stage.fast_training, stage.fast_inference = operators.normalisation(
-            window, number == 7, stage.bn.eps, 1 - stage.bn.momentum, bf16)
-        stage.__class__ = AcceleratedConv
+        stages.append((*window, _padding(stage.conv)[0]))
+    # nn.BatchNorm2d keeps 1 - momentum under that name
+    vgg.fast_training, vgg.fast_evaluation, vgg.fast_settings = operators.extractor(
+        stages, vgg.conv1.bn.eps, 1 - vgg.conv1.bn.momentum, bf16, False, 0)
     vgg.__class__ = AcceleratedVGG
 
 
@@ -162,8 +160,12 @@ def _conv_fits(conv: nn.Conv2d) -> bool:
 
 def _vgg_fits(vgg: crnn.VGG) -> bool:
     stages, pools = _stages(vgg), (vgg.maxpool2d1, vgg.maxpool2d2)
+    first = stages[0].bn
     return (all(_conv_fits(stage.conv) and not stage.conv.has_bias and stage.conv.out_channels % 16 == 0
+                and _pair(stage.conv.stride) == _pair(stage.conv.dilation) == (1, 1)
+                and len(set(_padding(stage.conv))) == 1
                 and stage.bn.use_batch_statistics is None
+                and (stage.bn.eps, stage.bn.momentum) == (first.eps, first.momentum)
                 for stage in stages)
             and all(_pair(pool.kernel_size) == _pair(pool.stride) and max(_pair(pool.kernel_size)) <= 2
                     and pool.pad_mode.lower() == "same" for pool in pools))

@@ -7,31 +7,37 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
-_conv_data = _conv_weights = _norm_gradient = _lstm_gradient = None
+_conv_data = _conv_weights = _extractor_gradient = _image_gradient = _lstm_gradient = None
 _library: ctypes.CDLL | None = None
 _path = ""
+_PER_STAGE = 5
+"""Parameters of a stage of the feature extractor."""
 
 
 def load(path: Path) -> None:
     """Makes the operators of a compiled library usable; later calls do nothing."""
-    global _conv_data, _conv_weights, _norm_gradient, _lstm_gradient, _library, _path
+    global _conv_data, _conv_weights, _extractor_gradient, _image_gradient, _lstm_gradient, _library, _path
     if _library is not None:
         return
     library = ctypes.CDLL(str(path))
     library.crnn_lstm_workspace.restype = ctypes.c_int64
     library.crnn_lstm_workspace.argtypes = [ctypes.c_int64] * 4
+    library.crnn_vgg_memory.restype = ctypes.c_int64
+    library.crnn_vgg_memory.argtypes = [ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 3]
     # os.environ still holds what the user set; MindSpore overwrites the variable behind Python's back when it starts.
     asked = os.environ.get("OMP_NUM_THREADS", "")
     library.crnn_set_threads(int(asked) if asked.isdecimal() else 0)
     _path = str(path)
     _conv_data = _custom("crnn_conv_backward_data", lambda dy, w, x, s: x, lambda dy, w, x, s: x)
     _conv_weights = _custom("crnn_conv_backward_weights", lambda x, dy, w, s: w, lambda x, dy, w, s: w)
-    _norm_gradient = _custom("crnn_norm_backward", lambda *a: (a[0], a[1], a[2]), lambda *a: (a[0], a[1], a[2]))
+    _extractor_gradient = _custom("crnn_vgg_gradient", _stage_parameters, _stage_parameters)
+    _image_gradient = _custom("crnn_vgg_image_gradient", lambda *a: a[0], lambda *a: a[0])
     _lstm_gradient = _custom("crnn_lstm_backward", lambda *a: (a[0], a[1], a[2], a[3], a[5], a[6], a[7]),
                              lambda *a: (a[0], a[1], a[2], a[3], a[5], a[6], a[7]))
     _library = library
@@ -39,9 +45,8 @@ def load(path: Path) -> None:
 
 def describe() -> tuple[str, bool]:
     """The library's version, and whether it computes in bfloat16 on this CPU."""
-    version, isa = _library.crnn_onednn_version(), _library.crnn_onednn_isa()
-    bf16 = (isa & 0xE7) == 0xE7 or (isa & 0x1F) == 0x1F  # AVX-512 with bfloat16, or AVX2 with VNNI 2
-    return f"{version // 10000}.{version // 100 % 100}.{version % 100}", bf16
+    version = _library.crnn_onednn_version()
+    return f"{version // 10000}.{version // 100 % 100}.{version % 100}", bool(_library.crnn_onednn_bf16())
 
 
 def _custom(name: str, shape: Callable, dtype: Callable | Sequence, bprop: Callable | None = None,
@@ -50,6 +55,12 @@ def _custom(name: str, shape: Callable, dtype: Callable | Sequence, bprop: Calla
     # PyNative mode keeps output shapes per operator and input shapes: what else they depend on must be an attribute.
     primitive.add_prim_attr("variant", variant)
     return primitive
+
+
+def _stage_parameters(*inputs: Any) -> tuple[Any, ...]:
+    """What belongs to weights, gamma and beta of every stage, of the inputs of the extractor's gradient."""
+    stages = (len(inputs) - 4) // _PER_STAGE  # beside them: images, settings, memory, gradient of the features
+    return tuple(inputs[1 + number * _PER_STAGE + part] for number in range(stages) for part in range(3))
 
 
 def _floats(*values: float) -> Tensor:
@@ -87,35 +98,63 @@ def _convolution_gradient(x, w, settings, out, dout):
     return _conv_data(dout, w, x, settings), _conv_weights(x, dout, w, settings), ops.zeros_like(settings)
 
 
-def normalisation(pool: Sequence[int], y_plain: bool, epsilon: float, momentum: float,
-                  bf16: bool) -> tuple[ops.Custom, Tensor, Tensor]:
-    """The primitive of batch norm, ReLU and max pooling, and its settings for training and for inference.
+def extractor(stages: Sequence[tuple[int, int, int]], epsilon: float, momentum: float, bf16: bool, direct: bool,
+              frozen: int) -> tuple[ops.Custom, ops.Custom, Tensor]:
+    """The primitives of a feature extractor of seven stages, for training and for evaluation, and their settings.
 
-    `norm(x, gamma, beta, running mean, running variance, settings)` gives y, the mean and the reciprocal deviation that
-    were used, and the new running mean and variance.
+    Both take images (N, C, H, W), then weights, gamma, beta, running mean and running variance of each stage, then the
+    settings. `evaluation` gives the features (N, O, 1, T); `training` gives these, memory for the gradient, and the new
+    running mean and variance of each stage.
 
     Args:
-        pool: window and step, vertical and horizontal, 1 or 2; a window over the border is cut.
-        y_plain: y is float32 (N, C, H, W); otherwise (N, H, W, C) like x.
+        stages: pooling window (vertical, horizontal; also its step, 1 or 2) and the convolution's border of each.
         epsilon: added to the variance.
         momentum: share of the old running value.
-        bf16: x, and y where it is not plain, are bfloat16.
+        bf16: compute in bfloat16.
+        direct: use oneDNN's convolutions in float32 too.
+        frozen: 0, or a number that stands for a network whose parameters do not change any more.
     """
-    def shape(x: Sequence[int], *_: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-        size = [-1 if x[1 + axis] < 0 else -(-x[1 + axis] // pool[axis]) for axis in (0, 1)]
-        y = (x[0], x[3], *size) if y_plain else (x[0], *size, x[3])
-        return (y, *[(x[3],)] * 4)
+    def feature_shape(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
+        size = list(shapes[0][2:])
+        for number, (*pool, border) in enumerate(stages):
+            for axis in (0, 1):
+                if size[axis] >= 0:
+                    length = size[axis] + 2 * border - shapes[1 + number * _PER_STAGE][2 + axis] + 1
+                    size[axis] = -(-length // pool[axis])
+        return shapes[0][0], shapes[1 + (len(stages) - 1) * _PER_STAGE][0], *size
 
-    dtype = ms.bfloat16 if bf16 and not y_plain else ms.float32
-    types = (dtype, *[ms.float32] * 4)
-    primitive = _custom("crnn_norm_forward", shape, types, _normalisation_gradient, f"{pool} {y_plain}")
-    training, inference = (_floats(*pool, mode, y_plain, epsilon, momentum) for mode in (1, 0))
-    return primitive, training, inference
+    def training_shape(*shapes: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        memory = -1 if min(shapes[0]) < 0 else _extractor_memory(shapes, len(stages), values)
+        moving = [tuple(shapes[2 + number * _PER_STAGE]) for number in range(len(stages)) for _ in range(2)]
+        return (feature_shape(shapes), (memory,), *moving)
+
+    values = np.array([bf16, direct, epsilon, momentum, frozen, *(value for stage in stages for value in stage)],
+                      np.float32)
+    variant = f"{stages} {bf16}"
+    types = (ms.float32, ms.uint8, *[ms.float32] * (2 * len(stages)))
+    training = _custom("crnn_vgg_training", training_shape, types, _extractor_bprop, variant)
+    evaluation = _custom("crnn_vgg_evaluation", lambda *shapes: feature_shape(shapes), ms.float32, None, variant)
+    return training, evaluation, Tensor(values)
 
 
-def _normalisation_gradient(x, gamma, beta, mean, variance, settings, out, dout):
-    dx, dgamma, dbeta = _norm_gradient(x, gamma, beta, out[1], out[2], dout[0], settings)
-    return dx, dgamma, dbeta, ops.zeros_like(mean), ops.zeros_like(variance), ops.zeros_like(settings)
+def _extractor_memory(shapes: Sequence[Sequence[int]], stages: int, settings: np.ndarray) -> int:
+    weights = [shapes[1 + number * _PER_STAGE] for number in range(stages)]
+    arrays = [np.array(part, np.int64) for part in (shapes[0], [w[0] for w in weights], [w[2] for w in weights])]
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (*arrays, settings)]
+    return _library.crnn_vgg_memory(pointers[0], stages, *pointers[1:])
+
+
+def _extractor_bprop(x, w1, g1, b1, m1, v1, w2, g2, b2, m2, v2, w3, g3, b3, m3, v3, w4, g4, b4, m4, v4, w5, g5, b5,
+                     m5, v5, w6, g6, b6, m6, v6, w7, g7, b7, m7, v7, settings, out, dout):
+    # MindSpore wants every input of a gradient function by name: weights, gamma, beta, mean and variance of 7 stages.
+    inputs = (x, w1, g1, b1, m1, v1, w2, g2, b2, m2, v2, w3, g3, b3, m3, v3, w4, g4, b4, m4, v4, w5, g5, b5, m5, v5,
+              w6, g6, b6, m6, v6, w7, g7, b7, m7, v7, settings)
+    found = _extractor_gradient(*inputs, out[1], dout[0])
+    gradients = (_image_gradient(*inputs, out[1], dout[0]),)
+    for number in range(7):
+        gradients += found[3 * number:3 * number + 3]
+        gradients += (ops.zeros_like(inputs[5 * number + 4]), ops.zeros_like(inputs[5 * number + 5]))
+    return gradients + (ops.zeros_like(settings),)
 
 
 def lstm() -> ops.Custom:

@@ -301,4 +301,8 @@ extern "C" int crnn_onednn_version() {
     return v->major * 10000 + v->minor * 100 + v->patch;
 }
 
-extern "C" int crnn_onednn_isa() { return dnnl_get_effective_cpu_isa(); }
+// Whether the library has kernels for bfloat16 on this CPU.
+extern "C" int crnn_onednn_bf16() {
+    int isa = dnnl_get_effective_cpu_isa();
+    return (isa & kIsaAvx512Bf16) == kIsaAvx512Bf16 || (isa & kIsaAvx2Vnni2) == kIsaAvx2Vnni2;
+}

@@ -25,6 +25,56 @@ def call(function: ctypes._CFuncPtr, *arrays: np.ndarray) -> None:
         raise SystemExit("error: an operator failed")
 
 
+def _convolution(padded: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    views = np.lib.stride_tricks.sliding_window_view(padded, weights.shape[2:], axis=(2, 3))
+    return np.einsum("nchwij,ocij->nohw", views, weights)
+
+
+def _check_extractor(library: ctypes.CDLL, random: np.random.Generator, bf16: bool) -> None:
+    """Two stages against float64: their features, and the gradient's share in the change along it."""
+    x = random.standard_normal((2, 3, 6, 9)).astype(np.float32)
+    settings = np.array([bf16, 0, 1e-4, 0.9, 0, 2, 2, 1, 1, 1, 1], np.float32)
+    stages, channels = [], 3
+    for outputs in (32, 64):
+        weights = random.standard_normal((outputs, channels, 3, 3)) / np.sqrt(9 * channels)
+        values = (weights, random.uniform(0.5, 1.5, outputs), random.standard_normal(outputs), np.zeros(outputs),
+                  np.ones(outputs))
+        stages.append([value.astype(np.float32) for value in values])
+        channels = outputs
+
+    def features(first: np.ndarray) -> np.ndarray:
+        y = x.astype(np.float64)
+        for number, (weights, gamma, beta, *_) in enumerate(stages):
+            padded = np.pad(y, ((0, 0), (0, 0), (1, 1), (1, 1)))
+            y = _convolution(padded, (first if number == 0 else weights).astype(np.float64))
+            axes = (0, 2, 3)
+            y = (y - y.mean(axes, keepdims=True)) / np.sqrt(y.var(axes, keepdims=True) + 1e-4)
+            y = np.maximum(y * gamma[:, None, None] + beta[:, None, None], 0)
+            if number == 0:  # 2x2 windows, the last of a row cut
+                y = np.pad(y, ((0, 0), (0, 0), (0, 0), (0, 1))).reshape(2, -1, 3, 2, 5, 2).max((3, 5))
+        return y
+
+    inputs = [x, *(part for stage in stages for part in stage), settings]
+    size = [np.array(part, np.int64) for part in (x.shape, (32, 64), (3, 3))]
+    library.crnn_vgg_memory.restype = ctypes.c_int64
+    pointers = [ctypes.c_void_p(part.ctypes.data) for part in (*size, settings)]
+    memory = np.zeros(library.crnn_vgg_memory(pointers[0], ctypes.c_int64(2), *pointers[1:]), np.uint8)
+    y = np.zeros((2, 64, 3, 5), np.float32)
+    call(library.crnn_vgg_training, *inputs, y, memory, *(np.zeros(o, np.float32) for o in (32, 32, 64, 64)))
+    expected = features(stages[0][0])
+    tolerance = 0.05 if bf16 else 1e-4
+    if not np.allclose(y, expected, rtol=tolerance, atol=tolerance * expected.max()):
+        raise SystemExit("error: the feature extractor gave wrong numbers")
+    weight = random.standard_normal(y.shape).astype(np.float32)
+    gradients = [np.zeros_like(part) for stage in stages for part in stage[:3]]
+    call(library.crnn_vgg_gradient, *inputs, memory, weight, *gradients)
+    along = gradients[0] / np.linalg.norm(gradients[0])
+    ahead, behind = (float((features(stages[0][0] + step * along) * weight).sum()) for step in (1e-5, -1e-5))
+    slope = (ahead - behind) / 2e-5
+    if not abs(slope - np.linalg.norm(gradients[0])) <= (0.2 if bf16 else 0.02) * abs(slope):
+        raise SystemExit("error: the feature extractor gave wrong gradients")
+
+
 def main(path: str) -> None:
     """Checks the library at `path`; exits with a message when something is wrong."""
     library = ctypes.CDLL(path)
@@ -38,9 +88,11 @@ def main(path: str) -> None:
     settings = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0], np.float32)
     call(library.crnn_conv_forward, x, w, settings, y)
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))).astype(np.float64)
-    views = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-    if not np.allclose(y, np.einsum("nchwij,ocij->nohw", views, w), rtol=1e-4, atol=1e-4):
+    if not np.allclose(y, _convolution(padded, w), rtol=1e-4, atol=1e-4):
         raise SystemExit("error: a convolution gave wrong numbers")
+    _check_extractor(library, random, bf16=False)
+    if library.crnn_onednn_bf16():
+        _check_extractor(library, random, bf16=True)
     library.crnn_lstm_workspace.restype = ctypes.c_int64
     library.crnn_lstm_workspace.argtypes = [ctypes.c_int64] * 4
     if library.crnn_lstm_workspace(3, 2, 4, 8) <= 0:

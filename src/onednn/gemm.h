@@ -1,0 +1,15 @@
+// Matrix products in float32 for operands that our own operators lay out: no packing, no copies.
+#pragma once
+#include "vectors.h"
+
+namespace crnn {
+
+constexpr int kPanel = 2 * kLanes;  // columns of a panel
+
+// c (m x n) = a (m x k) b (k x n), or c += where `accumulate`. Element (i, p) of a is a[i * a_row + p * a_column]; b
+// comes in panels of kPanel columns, panel j at b + j * b_panel, its row p at + p * b_row; row i of c at c + i * c_row,
+// panel j of it at + j * kPanel. n must be a multiple of kPanel. One thread.
+void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *b,
+              int64_t b_panel, int64_t b_row, float *c, int64_t c_row, bool accumulate);
+
+}  // namespace crnn
