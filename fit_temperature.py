@@ -4,8 +4,8 @@ import os
 import numpy as np
 
 from src.common.errors import ConfigError, DataError, run_main
-from src.evaluation.loop import Forward
 from src.model_utils.config import Config, load_config
+from src.reading.reading import Forward
 
 _DESCRIPTION = """Read training words (train_dataset, train_dataset_path) with a checkpoint, find the temperature at
 which the confidence tells right from wrong readings best, and write it into output_dir/temperature.yaml for eval.py,
@@ -18,9 +18,11 @@ def main(argv: list[str] | None = None) -> int:
     config = load_config(argv, description=" ".join(_DESCRIPTION.split()))
     from src.model_utils.context import set_up_context
     print(set_up_context(config, own_operators=True), flush=True)
+    from src.common.charset import normalise
     from src.convert.conversion import write_whole
-    from src.metric import expected_calibration_error, fit_temperature, normalise
-    from src.reading.decode import GreedyDecoder, Reading
+    from src.metric import expected_calibration_error, fit_temperature
+    from src.reading.greedy import GreedyDecoder
+    from src.reading.reading import Reading
     from src.recogniser import load_recogniser
 
     forward, charset = load_recogniser(config, config.batch_size)

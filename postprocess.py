@@ -17,10 +17,11 @@ _NAMED = 5
 def main(argv: list[str] | None = None) -> int:
     """Scores as configured; returns 1 when words have no result."""
     config = load_config(argv, description="Compare the result files of the C++ program with the true words.")
+    from src.common.charset import normalise
     from src.data.protocol import select_words
     from src.dataset import open_source
-    from src.metric import evaluate_readings, normalise, result_lines
-    from src.reading.decode import GreedyDecoder
+    from src.metric import evaluate_readings, result_lines
+    from src.reading.greedy import GreedyDecoder
 
     for key in ("ann_file", "result_path"):
         if not getattr(config, key):

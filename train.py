@@ -105,6 +105,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     from src.model_utils.lr_scheduler import frame_loss_weights, learning_rates
     from src.network.checkpoint import CheckpointKeeper
     from src.training.dropout import DropoutMasks
+    from src.training.moving_average import MovingAverage
     from src.training.optimizer import create_optimizer
     from src.training.resume import check_equal_start, open_resumed
     from src.training.stop import StopSignals
@@ -120,7 +121,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     network = crnn(config, full_precision=config.device_target != "Ascend")
     if config.sync_bn:
         synchronise_batch_norm(network, config.device_target, ranks)
-    print(speed_up(network, config), flush=True)
+    print(speed_up(network, config, config.amp), flush=True)
     mean = config.loss_reduction == "mean"
     frame_loss = FrameLoss(FEATURE_SIZE, config.class_num, config.loss_reduction) if config.aux_ce_weight else None
     with_loss = CRNNWithLoss(network, CTCLoss(config.loss_reduction), frame_loss)
@@ -128,6 +129,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
                                  config.weight_decay)
     reducer = None if ranks.is_alone else GradientReducer(ranks.size, mean)
     cell = TrainOneStepCellWithGradClip(with_loss, optimizer, config.clip_norm, config.loss_scale, reducer).set_train()
+    cell.average = MovingAverage(network, config.ema_decay) if config.ema_decay else None
 
     start = resumed.load(config, network, cell, steps)
     check_equal_start(ranks, cell, start)
@@ -166,7 +168,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
         keeper=keeper if config.save_checkpoint else None,
         save_every=config.save_checkpoint_steps,
         evaluation=evaluation, evaluate_saved=config.eval_all_saved_ckpts,
-        ranks=ranks, dropout=dropout, signals=signals)
+        ranks=ranks, dropout=dropout, average=cell.average, signals=signals)
     return trainer, start
 
 
@@ -176,23 +178,26 @@ def evaluation_callback(config: Config, network, folder: Path, say, ranks: "Rank
     from src.dataset import create_dataset, evaluation_split
     from src.distributed.ranks import take_over_statistics
     from src.eval_callback import EvalCallback
-    from src.evaluation.loop import evaluate, network_forward
+    from src.evaluation.loop import evaluate
     from src.metric import EvalResult
     from src.network.checkpoint import BEST_NAME
-    from src.reading.decode import GreedyDecoder
+    from src.network.forward import network_forward
+    from src.reading.greedy import GreedyDecoder
+    from src.reading.selection import Decoding
 
     split = evaluation_split(config.train_eval_dataset, config.train_eval_dataset_path, say)
     dataset = create_dataset(config.train_eval_dataset, config.train_eval_dataset_path, config.batch_size, ranks.size,
                              ranks.rank, is_training=False, config=config, split=split)
     say(dataset.report.summary())
     charset = Charset.from_config(config.label_dict)
-    forward, decoder = network_forward(network, config.batch_size), GreedyDecoder(charset)
+    forward = network_forward(network, config.batch_size)
+    decoding = Decoding(GreedyDecoder(charset), "greedy decoder")
 
     def run() -> EvalResult:
         # A signal ends the evaluation of a process alone at once; several ranks must stop together, after a step.
         batches = signals.interrupting(dataset) if ranks.is_alone else dataset
         take_over_statistics(network, ranks)
-        return evaluate(forward, batches, decoder, charset, ranks=ranks)
+        return evaluate(forward, batches, decoding, charset, ranks=ranks)
 
     return EvalCallback(run, network,
                         folder / BEST_NAME if config.save_best_ckpt else None, config.eval_start_epoch,

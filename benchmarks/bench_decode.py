@@ -24,12 +24,15 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.decode_libraries import PACKAGES, installed  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
-from src import ctc  # noqa: E402
-from src.common.charset import Charset  # noqa: E402
+from src.common.charset import Charset, normalise  # noqa: E402
 from src.common.errors import ConfigError, run_main  # noqa: E402
-from src.metric import evaluate_readings, fit_temperature, normalise  # noqa: E402
-from src.reading.decode import BeamDecoder, GreedyDecoder, LexiconDecoder, Reading  # noqa: E402
+from src.metric import evaluate_readings, fit_temperature  # noqa: E402
+from src.reading import ctc  # noqa: E402
+from src.reading.beam import BeamDecoder  # noqa: E402
+from src.reading.greedy import GreedyDecoder  # noqa: E402
 from src.reading.language_model import CharacterModel  # noqa: E402
+from src.reading.lexicon_decoder import LexiconDecoder  # noqa: E402
+from src.reading.reading import Reading  # noqa: E402
 from src.reading.word_list import read_words  # noqa: E402
 
 _SIMULATED = Charset("abcdefghijklmnopqrstuvwxyz0123456789")

@@ -8,7 +8,7 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.reading import ctc
-from src.reading.decode import Reading
+from src.reading.reading import Reading
 
 PACKAGES = ("fast-ctc-decode", "flashlight-text", "pyctcdecode")
 Read = Callable[[np.ndarray], list[Reading]]

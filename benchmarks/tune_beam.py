@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.machine import machine_line  # noqa: E402
+from src.common.charset import normalise  # noqa: E402
 from src.common.errors import run_main  # noqa: E402
-from src.metric import evaluate_readings, normalise  # noqa: E402
-from src.reading.decode import BeamDecoder, GreedyDecoder  # noqa: E402
+from src.metric import evaluate_readings  # noqa: E402
+from src.reading.beam import BeamDecoder  # noqa: E402
+from src.reading.greedy import GreedyDecoder  # noqa: E402
 from src.reading.language_model import CharacterModel  # noqa: E402
 from src.reading.word_list import read_words  # noqa: E402
 

@@ -2,18 +2,14 @@
 
 ``CRNNAccuracy``, the MindSpore metric, is importable from here too, and only then imports MindSpore.
 """
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 
 import numpy as np
 
-from src.common.charset import Charset
+from src.common.charset import Charset, normalise
 from src.common.edit_distance import edit_distances
-
-_ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
-_OUTSIDE_PROTOCOL = re.compile("[^0-9a-z]")
 
 
 def __getattr__(name: str):
@@ -21,19 +17,6 @@ def __getattr__(name: str):
         from src.evaluation.crnn_accuracy import CRNNAccuracy
         return CRNNAccuracy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def normalise(text: str, charset: Charset) -> str:
-    """The form in which truth and prediction are compared.
-
-    A charset without upper-case letters and with nothing but [0-9a-z] follows the field's protocol: lower case, and
-    everything outside [0-9a-z] removed. Any other charset (case-sensitive, or with punctuation or another script) is
-    there to read just those characters, so its text is compared as it is, case folded only if the charset folds it:
-    a character that the charset lacks then makes the word wrong.
-    """
-    if not charset.case_sensitive and _ALPHANUMERIC.issuperset(charset.characters):
-        return _OUTSIDE_PROTOCOL.sub("", text.lower())
-    return charset.fold(text)
 
 
 def group_of(text: str) -> str:
@@ -116,7 +99,7 @@ def evaluate_readings(truths: Sequence[str], readings: Sequence, charset: Charse
 
     Args:
         truths: N annotated texts.
-        readings: N ``src.reading.decode.Reading`` or plain strings; with strings there is no calibration.
+        readings: N ``src.reading.reading.Reading`` or plain strings; with strings there is no calibration.
         charset: normalises both sides (see ``normalise``); without it the strings are compared as they are.
 
     Returns:

@@ -3,8 +3,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from src.common.charset import Charset
-from src.evaluation.loop import Forward, network_forward
 from src.model_utils.config import ROOT, Config
+from src.reading.reading import Forward
 from src.reading.selection import adopt_temperature
 
 if TYPE_CHECKING:  # MindSpore is loaded on first use
@@ -81,6 +81,7 @@ def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False,
         CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
     """
     from src.model_utils.context import speed_up
+    from src.network.forward import network_forward
 
     checkpoint = open_checkpoint(config, pretrained=pretrained)
     network = load_network(config, checkpoint, full_precision=config.device_target != "Ascend")

@@ -23,7 +23,7 @@ LAYERS = (
 )
 # `src.metric.CRNNAccuracy` is a promised name, and src.metric must load without MindSpore.
 EXCEPTIONS = {("evaluation", "metric"), ("metric", "evaluation"),
-              ("modelarts", "data"), ("reading", "evaluation"), ("reading", "metric")}  # the last three are to go
+              ("modelarts", "data")}  # the last one is to go
 
 MINDSPORE = {  # may import MindSpore at their top; everything else must load without it
     "crnn", "loss", "crnn_for_train", "eval_callback", "network", "training", "onednn",

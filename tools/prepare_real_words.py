@@ -13,14 +13,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.common.charset import Charset
+from src.common.charset import Charset, normalise
 from src.common.errors import ConfigError, DataError, run_main
 from src.convert.conversion import ConversionReport
 from src.convert.lmdb_writer import LmdbWriter
 from src.data.preprocess import decode_image
 from src.data.source import WordSource
 from src.dataset import SOURCES, open_source
-from src.metric import normalise
 from tools.near_duplicates import NearDuplicates
 
 _DESCRIPTION = """Writes real words as LMDB: OUTPUT_DIR/train/REAL/NAME to train on, OUTPUT_DIR/val/NAME for validation.
@@ -104,8 +103,8 @@ class Gatherer:
         overwrite: begin anew where there are LMDBs already.
         report: what is left out.
         upright: leave out words that stand on end.
-        charset: write the words as they are compared under this charset (:func:`src.metric.normalise`) and leave out
-            those with letters or digits that it lacks; ``None`` writes them as they are.
+        charset: write the words as they are compared under this charset (:func:`src.common.charset.normalise`) and
+            leave out those with letters or digits that it lacks; ``None`` writes them as they are.
         near: leave out images that are nearly a test image, too; ``None`` compares pixels only.
 
     Attributes:

@@ -3,6 +3,7 @@
 
 #include <csetjmp>
 #include <cstring>
+#include <new>
 #include <string>
 
 #include "error.h"
@@ -43,10 +44,11 @@ struct Reader {
   png_structp png = nullptr;
   png_infop info = nullptr;
   std::unique_ptr<png_bytep[]> rows;
+  std::unique_ptr<uint8_t[]> with_alpha;  // four bytes a pixel, where the file has transparency
   ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
 };
 
-bool ReadHeader(Reader *reader, Source *source, int64_t *width, int64_t *height) {
+bool ReadHeader(Reader *reader, Source *source, int64_t *width, int64_t *height, bool *transparent) {
   if (setjmp(png_jmpbuf(reader->png)) != 0) {
     return false;
   }
@@ -54,10 +56,14 @@ bool ReadHeader(Reader *reader, Source *source, int64_t *width, int64_t *height)
   png_set_read_fn(png, source, OnRead);
   png_read_info(png, reader->info);
   const int color = png_get_color_type(png, reader->info);
+  const bool color_key = png_get_valid(png, reader->info, PNG_INFO_tRNS) != 0;
+  *transparent = color_key || (color & PNG_COLOR_MASK_ALPHA) != 0;
   png_set_strip_16(png);
-  png_set_strip_alpha(png);
   if (color == PNG_COLOR_TYPE_PALETTE) {
     png_set_palette_to_rgb(png);
+  }
+  if (color_key) {
+    png_set_tRNS_to_alpha(png);
   }
   if ((color & PNG_COLOR_MASK_COLOR) == 0) {
     png_set_expand_gray_1_2_4_to_8(png);
@@ -68,7 +74,7 @@ bool ReadHeader(Reader *reader, Source *source, int64_t *width, int64_t *height)
   png_read_update_info(png, reader->info);
   *width = png_get_image_width(png, reader->info);
   *height = png_get_image_height(png, reader->info);
-  if (png_get_rowbytes(png, reader->info) != static_cast<size_t>(*width) * 3) {
+  if (png_get_rowbytes(png, reader->info) != static_cast<size_t>(*width) * (*transparent ? 4 : 3)) {
     png_error(png, "unusual layout of pixels");
   }
   return true;
@@ -97,16 +103,27 @@ Image DecodePng(const std::vector<uint8_t> &data) {
   }
   int64_t width = 0;
   int64_t height = 0;
-  if (!ReadHeader(&reader, &source, &width, &height)) {
+  bool transparent = false;
+  if (!ReadHeader(&reader, &source, &width, &height, &transparent)) {
     throw Error("a broken or truncated PNG: " + std::string(failure.message));
   }
   image.Allocate(width, height);
   reader.rows = std::make_unique<png_bytep[]>(image.height);
+  const size_t pitch = static_cast<size_t>(image.width) * 4;
+  if (transparent) {
+    reader.with_alpha.reset(new (std::nothrow) uint8_t[pitch * image.height]);
+    if (reader.with_alpha == nullptr) {
+      throw Error("not enough memory for its transparency");
+    }
+  }
   for (int y = 0; y < image.height; ++y) {
-    reader.rows[y] = image.Row(y);
+    reader.rows[y] = transparent ? reader.with_alpha.get() + pitch * y : image.Row(y);
   }
   if (!ReadPixels(&reader)) {
     throw Error("a broken or truncated PNG: " + std::string(failure.message));
+  }
+  if (transparent) {
+    LayOverGround(reader.with_alpha.get(), &image);
   }
   return image;
 }

@@ -1,4 +1,4 @@
-// From the bytes of an image file to the network's input, byte for byte as src/preprocess.py does it with OpenCV.
+// From the bytes of an image file to the network's input, byte for byte as src/data/preprocess.py does it with OpenCV.
 #ifndef CRNN_IMAGE_H_
 #define CRNN_IMAGE_H_
 
@@ -23,14 +23,18 @@ struct Image {
 };
 
 // Decodes PNG, JPEG or BMP, told apart by their first bytes. As with cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-// grey, palette and 1-bit images are spread to three channels, alpha is dropped, 16 bits become the upper 8, and the
-// EXIF orientation is ignored. Throws Error where the image is empty, of another format, broken or truncated.
+// grey, palette and 1-bit images are spread to three channels, 16 bits become the upper 8, and the EXIF orientation is
+// ignored. What is transparent in a PNG is laid over a ground, see LayOverGround. Throws Error where the image is empty, of another format, broken or truncated.
 Image DecodeImage(const std::vector<uint8_t> &data);
 
 // The decoders of the formats, for DecodeImage.
 Image DecodePng(const std::vector<uint8_t> &data);
 Image DecodeJpeg(const std::vector<uint8_t> &data);
 Image DecodeBmp(const std::vector<uint8_t> &data);
+
+// Fills an image of known size with pixels of four bytes, the last of them alpha, laid over white, or over black where
+// the visible part is light; as src/data/transparency.py.
+void LayOverGround(const uint8_t *bgra, Image *image);
 
 // Stretches to a size, as cv2.resize(..., interpolation=cv2.INTER_LINEAR): the same fixed-point arithmetic, so that not
 // one grey level differs. An image of that size is copied.

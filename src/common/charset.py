@@ -1,10 +1,14 @@
 """Text to class indices and back: the only place that knows the blank, the class count and case folding."""
 import os
+import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from src.common.errors import ConfigError, DataError
+
+_ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
+_OUTSIDE_PROTOCOL = re.compile("[^0-9a-z]")
 
 
 class Charset:
@@ -118,6 +122,19 @@ class Charset:
                                  f"({self.blank} is the blank)")
             result.append(self.characters[index])
         return "".join(result)
+
+
+def normalise(text: str, charset: Charset) -> str:
+    """The form in which truth and prediction are compared.
+
+    A charset without upper-case letters and with nothing but [0-9a-z] follows the field's protocol: lower case, and
+    everything outside [0-9a-z] removed. Any other charset (case-sensitive, or with punctuation or another script) is
+    there to read just those characters, so its text is compared as it is, case folded only if the charset folds it:
+    a character that the charset lacks then makes the word wrong.
+    """
+    if not charset.case_sensitive and _ALPHANUMERIC.issuperset(charset.characters):
+        return _OUTSIDE_PROTOCOL.sub("", text.lower())
+    return charset.fold(text)
 
 
 def required_steps(indices: np.ndarray) -> int:

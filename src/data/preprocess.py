@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from src.common.errors import ConfigError, DataError
+from src.data import transparency
 
 # IGNORE_ORIENTATION: readers disagree on the EXIF orientation tag (the model zoo's PIL loader and most C++ code ignore
 # it), word crops do not carry one that means anything, and one rule for all programs is what makes their results equal.
 _DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 # What opening a path can answer when that one path is at fault. Anything else (too many open files, input/output
 # error) is trouble of the machine, not of one image, and must not be taken for a corrupted image.
@@ -111,8 +111,9 @@ def width_for_steps(steps: int) -> int:
 def decode_image(data: bytes | np.ndarray) -> np.ndarray:
     """Decodes PNG, JPEG, BMP, WebP, TIFF, ... to 8-bit BGR.
 
-    Grey, palette and 1-bit images are spread to three channels, alpha is dropped, 16 bits become the upper 8, and the
-    EXIF orientation tag is ignored.
+    Grey, palette and 1-bit images are spread to three channels, 16 bits become the upper 8, of an animation the first
+    image is taken, and the EXIF orientation tag is ignored. What is transparent is laid over white, or over black
+    where the visible part is light (see ``src.data.transparency``); the fourth byte of a BMP is not taken for alpha.
 
     Args:
         data: the bytes of the file, as ``bytes`` or a uint8 array.
@@ -126,7 +127,7 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
     buffer = data if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
     if not buffer.size:
         raise DataError("the image is empty (0 bytes)")
-    if buffer[0] == _PNG[0] and buffer[:8].tobytes() == _PNG:
+    if buffer[0] == transparency.PNG[0] and buffer[:8].tobytes() == transparency.PNG:
         buffer = _without_colour_profile(buffer)
     try:
         image = cv2.imdecode(buffer, _DECODE_FLAGS)
@@ -134,12 +135,16 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
         raise DataError(f"not a readable image ({buffer.size} bytes): {error.err or error}") from error
     if image is None or not image.size:
         raise DataError(f"not a readable image, or a truncated one ({buffer.size} bytes)")
+    if transparency.may_be_transparent(buffer):
+        parts = transparency.split(buffer)
+        if parts is not None and parts[1].min() < 255:
+            return transparency.lay_over_ground(*parts)
     return image
 
 
 def _without_colour_profile(png: np.ndarray) -> np.ndarray:
     """The bytes of a PNG without its iCCP chunk: nothing looks at it, but libpng complains of many in the terminal."""
-    place = len(_PNG)
+    place = len(transparency.PNG)
     while place + 12 <= len(png):  # length, kind, data, checksum; the profile comes before the pixels
         size, kind = int.from_bytes(png[place:place + 4].tobytes(), "big"), png[place + 4:place + 8].tobytes()
         if kind == b"iCCP":

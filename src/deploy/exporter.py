@@ -18,9 +18,10 @@ from src.deploy.onnx.graph import build_onnx
 from src.deploy.onnx.quantise import quantise
 from src.deploy.onnx.recogniser import OnnxNetwork
 from src.deploy.targets import Sizes, sizes_for, target_path, written
-from src.evaluation.loop import Forward, network_forward
 from src.model_utils.config import Config
-from src.reading.decode import GreedyDecoder
+from src.network.forward import network_forward
+from src.reading.greedy import GreedyDecoder
+from src.reading.reading import Forward
 from src.recogniser import load_network, open_checkpoint
 
 _CALIBRATION_BATCH = 20

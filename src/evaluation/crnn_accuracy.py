@@ -1,10 +1,10 @@
 """Word accuracy as a MindSpore metric; apart from ``src.metric``, which must not cost the MindSpore import."""
 import numpy as np
 
-from src.common.charset import Charset
+from src.common.charset import Charset, normalise
 from src.common.errors import ConfigError
-from src.metric import normalise, result_lines
-from src.reading.decode import GreedyDecoder
+from src.metric import result_lines
+from src.reading.greedy import GreedyDecoder
 
 try:
     from mindspore.train import Metric

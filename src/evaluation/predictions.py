@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from src.common.errors import ConfigError
-from src.reading.decode import Reading
+from src.reading.reading import Reading
 
 COLUMNS = ("path", "truth", "prediction", "confidence")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

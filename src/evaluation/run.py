@@ -1,12 +1,19 @@
 """An evaluation as the configuration asks for it, with any network: the body of eval.py and eval_onnx.py."""
 import contextlib
+from collections.abc import Sequence
 
-from src.common.charset import Charset
+from src.common.charset import Charset, normalise
 from src.common.errors import DataError
+from src.common.progress import Progress
+from src.data.embedded import fill_in_data
+from src.dataset import create_dataset
 from src.distributed.ranks import ALONE, Ranks
-from src.evaluation.loop import Forward, evaluate
-from src.metric import EvalResult, normalise
+from src.evaluation.loop import evaluate
+from src.evaluation.predictions import PredictionFile
+from src.metric import EvalResult
 from src.model_utils.config import Config
+from src.reading.reading import Forward, Reading
+from src.reading.selection import Decoding, choose_decoder
 
 
 def run_evaluation(config: Config, forward: Forward, charset: Charset, network: str,
@@ -23,12 +30,6 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
     Raises:
         DataError: the data cannot be read, or not one image of it.
     """
-    from src.common.progress import Progress
-    from src.data.embedded import fill_in_data
-    from src.dataset import create_dataset
-    from src.evaluation.predictions import PredictionFile
-    from src.reading.selection import choose_decoder
-
     ranks.in_turn(lambda: fill_in_data(config, "eval_dataset"))
     dataset = create_dataset(config.eval_dataset, config.eval_dataset_path, config.batch_size, ranks.size, ranks.rank,
                              is_training=False, config=config)
@@ -40,18 +41,18 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
     writes = config.save_predictions and ranks.is_first
     with PredictionFile(config.save_predictions) if writes else contextlib.nullcontext() as file:
 
-        def show(batch, readings) -> None:
+        def show(references: Sequence[str], truths: Sequence[str], readings: Sequence[Reading]) -> None:
             if config.print_predictions:
                 progress.clear()
-                for truth, reading, reference in zip(batch.text, readings, batch.reference, strict=True):
+                for truth, reading, reference in zip(truths, readings, references, strict=True):
                     truth, text = normalise(truth, charset), normalise(reading.text, charset)
                     print(f"{'   ' if truth == text else 'x  '}prediction: {text} , truth: {truth} , "
                           f"confidence: {reading.confidence:.3f} , {reference}")
             if file:
-                file.add(batch.reference, batch.text, readings)
+                file.add(references, truths, readings)
             progress.update(len(readings))
 
-        result = evaluate(forward, dataset, decoding.decoder, charset, show, decoding.lexicons, ranks)
+        result = evaluate(forward, dataset, decoding, charset, show, ranks)
     progress.close()
     if not result.total:
         raise DataError(f"no image of {config.eval_dataset_path} could be read")
@@ -62,10 +63,19 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
     if squeezed:
         print(f"keep_ratio: {squeezed} images were too wide for the largest of bucket_widths, "
               f"{dataset.spec.largest_width}, and were squeezed to it")
-    for line in [*decoding.report(ranks), *([f"predictions: {file.path}"] if file else [])]:
+    for line in [*lexicon_report(decoding, ranks), *([f"predictions: {file.path}"] if file else [])]:
         print(line)
     low, high = result.interval
     print(f"word accuracy: {100 * result.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f}), "
           f"1-NED: {result.one_minus_ned:.4f}, CER: {result.cer:.4f}, calibration error (ECE): {result.ece:.4f}",
           flush=True)
     return result
+
+
+def lexicon_report(decoding: Decoding, ranks: Ranks) -> list[str]:
+    """What could not be used of the lexicons, over the images of all ranks; lines for people."""
+    if ranks.is_alone:
+        return decoding.report()
+    if decoding.tally:
+        decoding.tally.add_up(ranks.gather(decoding.tally.counts()))
+    return decoding.report(f"(of the images of rank {ranks.rank})")

@@ -60,8 +60,13 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
     return f"mindspore {ms.__version__} on {where}" + (f"; {remark}" if config.device_target == "CPU" else "")
 
 
-def speed_up(network: "nn.Cell", config: Config) -> str:
+def speed_up(network: "nn.Cell", config: Config, amp: str = "none") -> str:
     """Gives a network our own CPU operators where they can be used; its parameters and their names stay.
+
+    Args:
+        network: a network as built.
+        config: says which operators to use.
+        amp: "bf16" computes the convolutions in bfloat16, for training; reading always is in float32.
 
     Returns:
         One line: what computes now.
@@ -69,15 +74,15 @@ def speed_up(network: "nn.Cell", config: Config) -> str:
     Raises:
         ConfigError: amp asks for bfloat16 where it cannot be had.
     """
-    bf16 = config.amp == "bf16"
+    bf16 = amp == "bf16"
     if config.device_target == "CPU" and config.cpu_operators == "auto":
         line = accelerate(network, "bfloat16" if bf16 else "float32")
         if bf16 and ", bfloat16" not in line:
-            raise ConfigError(f"amp bf16 cannot be had here ({line}); leave amp out")
+            raise ConfigError(f"amp bf16 cannot be had here ({line}); set --amp=none")
         return line
     if bf16:
         raise ConfigError("amp bf16 is for the CPU with cpu_operators auto, which needs a C++ compiler (g++); "
-                          "leave amp out")
+                          "set --amp=none")
     return "stock operators"
 
 

@@ -1,1 +1,1 @@
-"""The files of a network: checkpoints, written and read. The networks themselves are src/crnn.py."""
+"""Checkpoint files, written and read, and networks as plain functions. The networks themselves are src/crnn.py."""

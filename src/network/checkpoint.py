@@ -27,6 +27,10 @@ _UNUSED = ("vgg.bn1.",)
 # train cell's copies of batch norm's statistics last for a step.
 _NOT_SAVED = ("max_exp_avg_sq.", "kept.")
 
+# With a moving average the train cell holds it under the names of the weights, AVERAGE before them. The file has the
+# average under the plain names, as it is what reads best, and what is trained on under TRAINED.
+AVERAGE, TRAINED = "average.", "trained."
+
 
 @dataclass
 class Checkpoint:
@@ -49,6 +53,12 @@ class Checkpoint:
         """The parameters of the network alone."""
         return {name: value for name, value in self.values.items()
                 if name.startswith(_WEIGHTS) and not name.startswith(_UNUSED)}
+
+    @property
+    def trained(self) -> "Checkpoint | None":
+        """The weights that training goes on with, where ``weights`` are their moving average; otherwise None."""
+        own = {name.removeprefix(TRAINED): value for name, value in self.values.items() if name.startswith(TRAINED)}
+        return Checkpoint(self.path, own) if own else None
 
     @property
     def model_version(self) -> str:
@@ -201,7 +211,7 @@ def load_state(cell: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) ->
     adapted = getattr(cell, "dynamic", False) and checkpoint.info.get("dynamic_loss_scale", True)
     options = {"momentum"} if adapted else {"momentum", "loss_scale", "good_steps"}
     wanted = [p for p in cell.get_parameters()
-              if not p.name.startswith((*_WEIGHTS, *_NOT_SAVED)) and p.name not in options]
+              if not p.name.startswith((*_WEIGHTS, *_NOT_SAVED, AVERAGE)) and p.name not in options]
     if but_last:
         wanted = [p for p in wanted if not any(f".{layer}" in f".{p.name}" for layer in (*_LAST_LAYERS, "head."))]
     fits = all(np.shape(everything.get(p.name)) == tuple(p.shape) and p.name in everything for p in wanted)
@@ -220,7 +230,10 @@ def write_checkpoint(path: str | os.PathLike, cell: nn.Cell, info: Mapping[str, 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    parameters = [{"name": p.name, "data": p} for p in cell.get_parameters() if not p.name.startswith(_NOT_SAVED)]
+    saved = [p for p in cell.get_parameters() if not p.name.startswith(_NOT_SAVED)]
+    averaged = {p.name.removeprefix(AVERAGE) for p in saved if p.name.startswith(AVERAGE)}
+    parameters = [{"name": TRAINED + p.name if p.name in averaged else p.name.removeprefix(AVERAGE), "data": p}
+                  for p in saved]
     partial = path.with_name(f".{path.stem}.{os.getpid()}.ckpt")
     try:
         ms.save_checkpoint(parameters, str(partial), append_dict=dict(info))

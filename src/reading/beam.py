@@ -1,11 +1,75 @@
-"""CTC prefix beam search, vectorised over images, with an optional character language model."""
+"""The beam decoder: CTC prefix beam search, vectorised over images, with an optional character language model."""
+from pathlib import Path
+
 import numpy as np
 
+from src.common.charset import Charset
+from src.common.errors import ConfigError
+from src.reading import ctc
 from src.reading.language_model import CharacterModel
+from src.reading.reading import Reading, split_text
 
 # Odd constants of the 64-bit prefix hash. Two different prefixes of one image's beam collide with probability 1e-15.
 _MULTIPLY = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
+
+
+class BeamDecoder:
+    """Prefix beam search: the text with the highest probability over all its paths, a language model mixed in.
+
+    Args:
+        charset: the classes.
+        beam_width: prefixes kept after every frame.
+        language_model: a :class:`~src.reading.language_model.CharacterModel` of the same charset, or the path of
+            its file.
+        lm_weight: weight of the model's log probability, 0 or more.
+        length_bonus: added to the score per character, against the model's liking for short words. Without a model
+            neither has an effect. Both defaults were set on 1,000 drawn words alone (preset hard, half of the words
+            unknown to the model), on no word of a benchmark: benchmarks/tune_beam.py.
+        temperature: see :class:`GreedyDecoder`.
+    """
+
+    def __init__(self, charset: Charset, beam_width: int = 10,
+                 language_model: CharacterModel | str | Path | None = None, lm_weight: float = 0.2,
+                 length_bonus: float = 1.0, temperature: float = 1.0):
+        if beam_width < 1:
+            raise ConfigError(f"beam_width is {beam_width}; it must be 1 or more")
+        if isinstance(language_model, str | Path):
+            language_model = CharacterModel.load(language_model, charset)
+        if language_model is not None and language_model.charset != charset:
+            raise ConfigError(f"the language model is for the characters '{language_model.charset.characters}', the "
+                              f"charset (label_dict) is '{charset.characters}'")
+        self.charset, self.beam_width, self.temperature = charset, beam_width, temperature
+        self.language_model = language_model
+        self.lm_weight, self.length_bonus = (lm_weight, length_bonus) if language_model is not None else (0.0, 0.0)
+        self._table = np.array([*charset.characters], dtype="<U1")
+
+    def __call__(self, logits: np.ndarray) -> list[Reading]:
+        """Reads N images.
+
+        Args:
+            logits: ``(T, N, C)`` network output.
+
+        Returns:
+            N readings; the confidence is the network's p(text | image), without the language model.
+
+        Raises:
+            ConfigError, DataError: as :class:`GreedyDecoder`.
+        """
+        em = ctc.emissions(logits, self.charset.class_num)
+        labels, lengths, _, prior = prefix_beam_search(em.log_probs(), self.beam_width, self.language_model,
+                                                       self.lm_weight, self.length_bonus)
+        # The search loses those paths of a text whose prefixes fell out of the beam: score the survivors in full.
+        image, width = np.arange(em.images), labels.shape[1]
+        log_p = ctc.text_log_probability(em, np.repeat(image, width), labels.reshape(-1, em.steps),
+                                         lengths.reshape(-1)).reshape(lengths.shape)
+        best = (log_p + prior).argmax(axis=1)
+        labels, lengths, log_p = labels[image, best], lengths[image, best], log_p[image, best]
+        if self.temperature != 1.0:
+            em = ctc.emissions(logits, self.charset.class_num, self.temperature)
+            log_p = ctc.text_log_probability(em, image, labels, lengths)
+        texts = split_text(self._table, labels[np.arange(labels.shape[1]) < lengths[:, None]], lengths)
+        return [Reading(text, p) for text, p in zip(texts, np.minimum(np.exp(log_p), 1.0).tolist(), strict=True)]
 
 
 def prefix_beam_search(log_probs: np.ndarray, beam_width: int, model: CharacterModel | None = None,

@@ -65,7 +65,7 @@ class CharacterModel:
         """Counts the n-grams of a word list; a word that is listed twice counts twice.
 
         Args:
-            words: any words; normalised as ``src.metric.normalise`` does.
+            words: any words; normalised as ``src.common.charset.normalise`` does.
             charset: the characters of the model.
             order: n of the n-grams.
 

@@ -59,7 +59,7 @@ class Lexicon:
     """A set of words for one charset, with their trie.
 
     Args:
-        words: the words as people write them; compared after ``src.metric.normalise``, read back as given here.
+        words: the words as people write them; compared after ``src.common.charset.normalise``, read back as given here.
         encoder: of the charset.
         report: counts what cannot be used.
 

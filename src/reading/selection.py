@@ -10,9 +10,10 @@ import numpy as np
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.data.source import LEXICONS, WordSource
-from src.distributed.ranks import ALONE, Ranks
-from src.evaluation.loop import Decoder, Lexicons
-from src.reading.decode import Reading, create_decoder
+from src.reading.beam import BeamDecoder
+from src.reading.greedy import GreedyDecoder
+from src.reading.lexicon_decoder import LexiconDecoder
+from src.reading.reading import Decoder, Lexicons, Reading
 from src.reading.word_list import WordEncoder, read_words
 
 
@@ -42,11 +43,14 @@ class LexiconTally:
         """The normalised words."""
         return set(map(self._key, words))
 
-    def share(self, ranks: Ranks) -> None:
-        """Adds up what all ranks counted."""
-        parts = ranks.gather([self.images, self.missing, self.example])
-        self.images, self.missing = (sum(part[k] for part in parts) for k in (0, 1))
-        self.example = next((part[2] for part in parts if part[2]), "")
+    def counts(self) -> tuple[int, int, str]:
+        """Images, missing and example."""
+        return self.images, self.missing, self.example
+
+    def add_up(self, counts: Sequence[tuple[int, int, str]]) -> None:
+        """Replaces the counts by the sums of those of several processes."""
+        self.images, self.missing = (sum(one[k] for one in counts) for k in (0, 1))
+        self.example = next((example for *_, example in counts if example), "")
 
     def summary(self) -> str:
         """One line for people; '' when nothing is missing."""
@@ -75,13 +79,15 @@ class Decoding:
         """Reads the samples with these numbers from their class scores (T, N, C)."""
         return self.decoder(logits) if self.lexicons is None else self.decoder(logits, self.lexicons(index))
 
-    def report(self, ranks: Ranks = ALONE) -> list[str]:
-        """What could not be used of the lexicons, after reading; lines for people."""
+    def report(self, of_what: str = "") -> list[str]:
+        """What could not be used of the lexicons, after reading; lines for people.
+
+        Args:
+            of_what: stands behind what the decoder says, where it has seen a part of the images only.
+        """
         lines = [self.decoder.report.summary()] if hasattr(self.decoder, "report") else []
-        if not ranks.is_alone:
-            lines = [f"{line} (of the images of rank {ranks.rank})" for line in lines if line]
-            if self.tally:
-                self.tally.share(ranks)
+        if of_what:
+            lines = [f"{line} {of_what}" for line in lines if line]
         return lines + [self.tally.summary()] if self.tally and self.tally.missing else lines
 
 
@@ -110,12 +116,11 @@ def choose_decoder(config, charset: Charset, source: WordSource | None = None) -
     if name == "lexicon":
         return lexicon_decoding(config.lexicon.strip(), charset, source, config.temperature)
     if name == "greedy":
-        return Decoding(create_decoder(name, charset, temperature=config.temperature), "greedy decoder")
+        return Decoding(GreedyDecoder(charset, config.temperature), "greedy decoder")
     model = config.language_model
     if model and not os.path.isfile(model):
         raise ConfigError(f"language_model {model} does not exist; make one with train_language_model.py")
-    decoder = create_decoder(name, charset, beam_width=config.beam_width, language_model=model or None,
-                             temperature=config.temperature)
+    decoder = BeamDecoder(charset, config.beam_width, model or None, temperature=config.temperature)
     return Decoding(decoder, f"beam decoder, {config.beam_width} prefixes" +
                     (f", language model {model}" if model else ""))
 
@@ -127,7 +132,7 @@ def lexicon_decoding(lexicon: str, charset: Charset, source: WordSource | None, 
         lexicon: '50', '1k' or 'full', which the data set brings, or the path of a file.
         charset: of the network.
         source: the data set.
-        temperature: see ``src.reading.decode.GreedyDecoder``.
+        temperature: see ``src.reading.greedy.GreedyDecoder``.
 
     Raises:
         ConfigError: the file is not there, or holds no usable word.
@@ -151,9 +156,9 @@ def lexicon_decoding(lexicon: str, charset: Charset, source: WordSource | None, 
                 tally.add(source.text(i), own, source.reference(i))
             return found
 
-        return Decoding(create_decoder("lexicon", charset, temperature=temperature),
+        return Decoding(LexiconDecoder(charset, temperature=temperature),
                         f"lexicon decoder, {where}, one for each image", lexicons, tally)
-    decoder = create_decoder("lexicon", charset, words=words, temperature=temperature)
+    decoder = LexiconDecoder(charset, words, temperature=temperature)
     keys = tally.keys(words)
 
     def one_lexicon(index: np.ndarray) -> None:

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.common.charset import Charset
+from src.common.charset import Charset, normalise
 from src.common.edit_distance import code_points
 from src.common.errors import ConfigError
-from src.metric import normalise
 
 
 def read_words(path: str | Path) -> list[str]:
@@ -44,7 +43,7 @@ class WordEncoder:
         self._keys: dict[str, str] = {}
 
     def key(self, word: str) -> str:
-        """The normalised word (see ``src.metric.normalise``), remembered."""
+        """The normalised word (see ``src.common.charset.normalise``), remembered."""
         key = self._keys.get(word)
         if key is None:
             if len(self._keys) > 1_000_000:  # lexicons repeat, but an endless stream of new words must not pile up

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from src.common.charset import Charset
+from src.common.charset import Charset, normalise
 from src.common.errors import DataError
 from src.data.preprocess import decode_image
-from src.metric import normalise
 from src.report.benchmarks import BY_KEY
 from src.report.confusion import confused_pairs
 from src.report.measure import Measured

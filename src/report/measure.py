@@ -8,9 +8,8 @@ from src.common.charset import Charset
 from src.common.errors import DataError
 from src.data.source import WordSource
 from src.dataset import create_dataset
-from src.evaluation.loop import Forward
 from src.metric import EvalResult, evaluate_readings
-from src.reading.decode import Reading
+from src.reading.reading import Forward, Reading
 from src.reading.selection import Decoding, choose_decoder, lexicon_decoding
 from src.report.benchmarks import BENCHMARKS, BY_KEY, GIVEN_LEXICON, LEXICON_TITLES
 from src.report.discovery import FoundSet

@@ -3,8 +3,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from src.common.charset import Charset
-from src.metric import Tally, normalise, wilson_interval
+from src.common.charset import Charset, normalise
+from src.metric import Tally, wilson_interval
 from src.report.benchmarks import AVERAGES, BY_KEY, LEXICON_TITLES, average
 from src.report.confusion import NOTHING, count_confusions, most_confused
 from src.report.measure import Measured, Row, merge

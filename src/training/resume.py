@@ -72,6 +72,9 @@ class Resumed:
             return start
         load_weights(network, self.checkpoint, but_last=self.new_charset)
         complete = load_state(cell, self.checkpoint, but_last=self.new_charset)
+        average = getattr(cell, "average", None)
+        if average is not None:
+            average.restart()
         path = self.checkpoint.path
         if self.new_charset:
             characters = len(Charset.from_config(config.label_dict).characters)
@@ -81,6 +84,8 @@ class Resumed:
             return start
         if not chosen:
             start = position_of(self.checkpoint.info, steps, lambda text: print(f"note: {text}", file=sys.stderr))
+        if start != Position() and self.checkpoint.trained is not None:
+            load_weights(network, self.checkpoint.trained)
         print(f"resumed from {path}: epoch {start.epoch}, step {start.step}, "
               f"{'weights and training state' if complete else 'weights only'}")
         return start

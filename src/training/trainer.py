@@ -1,6 +1,7 @@
 """The training loop: batches in, steps of the train cell, checkpoints and evaluation at their time."""
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from src.eval_callback import EvalCallback
 from src.model_utils.callback import StepResult, TrainMonitor
 from src.network.checkpoint import CheckpointKeeper
 from src.training.dropout import DropoutMasks
+from src.training.moving_average import MovingAverage
 from src.training.optimizer import set_learning_rate
 from src.training.stop import NAMES, StopRequested, StopSignals, command_to_resume
 
@@ -48,6 +50,7 @@ class Trainer:
         evaluate_saved: evaluate the kept checkpoints too, not just the weights at the end of an epoch.
         ranks: the processes that train together.
         dropout: makes V1's dropout masks; None where there is no dropout.
+        average: follows the weights; it is what is evaluated and kept as the best. None: the weights themselves are.
         signals: tells whether somebody asked the run to stop.
         skipped_in_a_row: steps just before this one whose gradient was not finite.
         stopping: the signal that ends the run, the same in all ranks; 0 while it goes on.
@@ -67,6 +70,7 @@ class Trainer:
     evaluate_saved: bool = False
     ranks: Ranks = ALONE
     dropout: DropoutMasks | None = None
+    average: MovingAverage | None = None
     signals: StopSignals = field(default_factory=StopSignals)
     skipped_in_a_row: int = 0
     stopping: int = 0
@@ -121,7 +125,8 @@ class Trainer:
                 if self.evaluate_saved and self.keeper is not None:
                     self.evaluation.evaluate_saved(self.keeper.written, epoch + 1)
                 if not (self.evaluate_saved and newest == steps):  # otherwise these weights were just evaluated
-                    self.evaluation.on_epoch_end(epoch + 1, self._info(epoch, steps))
+                    with self.average.in_place() if self.average is not None else nullcontext():
+                        self.evaluation.on_epoch_end(epoch + 1, self._info(epoch, steps))
             except StopRequested:
                 self.stopping = self.signals.received
                 self._stop(epoch, steps, written if newest == steps else None)
@@ -151,6 +156,8 @@ class Trainer:
                 inputs.append(Tensor(self.dropout(offset + step, num_steps(batch.image.shape[3]), len(batch.image))))
             with self.ranks.watch():
                 loss, skipped, norm, impossible = (value.asnumpy().item() for value in self.cell(*inputs))
+            if self.average is not None and not skipped:
+                self.average.update(offset + step)
             received = self.signals.received
             loss, impossible, *asked = self.ranks.total(loss, impossible, *(received == number for number in NAMES))
             self.stopping = next((number for number, ranks in zip(NAMES, asked, strict=True) if ranks), 0)

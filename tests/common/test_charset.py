@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from src.common.charset import Charset, required_steps
+from src.common.charset import Charset, normalise, required_steps
 from src.common.errors import ConfigError, DataError
 
 DIGITS_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -67,3 +67,11 @@ def test_any_string_is_a_charset():
 @pytest.mark.parametrize("word, steps", [("", 0), ("a", 1), ("hello", 6), ("aaa", 5), ("abab", 4), ("aabbcc", 9)])
 def test_required_steps(word, steps):
     assert required_steps(Charset(DIGITS_LETTERS).encode(word)) == steps
+
+
+def test_normalise_follows_the_protocol():
+    assert normalise("It's 10%!", Charset(DIGITS_LETTERS)) == "its10"
+    assert normalise("Café", Charset(DIGITS_LETTERS)) == "caf"
+    assert normalise("A1", Charset("0123456789")) == "a1"  # a digit reader must not be forgiven the letters
+    assert normalise("Cab!?", Charset("abcABC!")) == "Cab!?"
+    assert normalise("Don't", Charset("abcdefghijklmnopqrstuvwxyz'")) == "don't"

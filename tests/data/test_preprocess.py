@@ -39,16 +39,10 @@ def bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return rows[:, left] * (1 - fx)[None, :, None] + rows[:, right] * fx[None, :, None]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 def test_png_of_every_kind_decodes_as_pillow_does(mode):
-    picture = Image.fromarray(drawn(40, 90)[..., ::-1])
-    if mode in ("RGBA", "LA"):
-        picture = picture.convert(mode)
-        picture.putalpha(Image.fromarray(np.tile(np.arange(90, dtype=np.uint8), (40, 1))))
-        expected = np.array(picture.convert("RGBA"))[..., 2::-1]
-    else:
-        picture = picture.convert(mode)
-        expected = np.array(picture.convert("RGB"))[..., ::-1]
+    picture = Image.fromarray(drawn(40, 90)[..., ::-1]).convert(mode)
+    expected = np.array(picture.convert("RGB"))[..., ::-1]
     image = decode_image(png(picture))
     assert image.dtype == np.uint8 and image.shape == (40, 90, 3)
     np.testing.assert_array_equal(image, expected)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from src.common.charset import Charset
 from src.data.preprocess import InputSpec, read_image, to_batch
-from src.reading.decode import GreedyDecoder
+from src.reading.greedy import GreedyDecoder
 from tests import cpp
 from tests.conftest import REPO
 from tests.onnx_models import CHARACTERS, write_checkpoint
@@ -42,8 +42,8 @@ class Models:
         import mindspore as ms
 
         from src.crnn import build_network
-        from src.evaluation.loop import network_forward
         from src.network.checkpoint import load_weights, read_checkpoint
+        from src.network.forward import network_forward
 
         ms.set_context(mode=ms.GRAPH_MODE)
         self.folder, self.checkpoint = folder, weights

@@ -11,7 +11,7 @@ from src.common.charset import Charset
 from src.common.errors import DataError
 from src.data.preprocess import InputSpec, read_image, resize
 from src.deploy.metadata import KEEP_RATIO, ModelInfo, write_sidecar
-from src.reading.decode import GreedyDecoder
+from src.reading.greedy import GreedyDecoder
 from tests import cpp
 
 
@@ -75,6 +75,8 @@ def formats(tmp_path_factory):
     folder = tmp_path_factory.mktemp("formats")
     color = Image.fromarray(photograph(43, 117))
     alpha = Image.fromarray(photograph(43, 117, 4))
+    dark, light = (Image.merge("RGBA", (*color.point(curve).split(), color.convert("L")))
+                   for curve in (lambda level: level // 3, lambda level: 170 + level // 3))
     exif = Image.Exif()
     exif[0x112] = 6  # turned by 90 degrees: to be ignored
     rng = np.random.default_rng(0)
@@ -85,6 +87,9 @@ def formats(tmp_path_factory):
         ("p1.png", color.quantize(2), {"bits": 1}),
         ("trns.png", color.quantize(99), {"transparency": bytes(range(99))}),
         ("trns_rgb.png", color, {"transparency": (1, 2, 3)}), ("trns_l.png", color.convert("L"), {"transparency": 3}),
+        ("dark.png", dark, {}), ("dark_la.png", dark.convert("LA"), {}), ("light.png", light, {}),
+        ("none.png", Image.merge("RGBA", (*color.split(), Image.new("L", color.size))), {}),
+        ("trns_one.png", color.convert("1"), {"transparency": 0}),
         ("i16.png", Image.fromarray(rng.integers(0, 65536, (43, 117), dtype=np.uint16)), {}),
         ("l.jpg", color.convert("L"), {}), ("cmyk.jpg", color.convert("CMYK"), {}), ("exif.jpg", color, {"exif": exif}),
         ("q10.jpg", color, {"quality": 10}), ("q100.jpg", color, {"quality": 100, "subsampling": 0}),
@@ -93,6 +98,7 @@ def formats(tmp_path_factory):
         ("p.bmp", color.quantize(256), {}), ("rgba.bmp", alpha, {}),
     ):
         image.save(folder / name, **options)
+    Image.fromarray(rng.integers(0, 3, (43, 117), np.uint16) * 257).save(folder / "trns_i16.png", transparency=257)
     for channels in (3, 4):
         cv2.imwrite(str(folder / f"{channels}x16.png"), rng.integers(0, 65536, (43, 117, channels), dtype=np.uint16))
     masks = {"565": (0xf800, 0x7e0, 0x1f), "555": (0x7c00, 0x3e0, 0x1f)}

@@ -13,7 +13,7 @@ from mindspore import Tensor, nn
 
 import export
 from src import recogniser
-from src.common.charset import Charset
+from src.common.charset import Charset, normalise
 from src.common.errors import CheckpointError, ConfigError, CRNNError, DataError
 from src.crnn import build_network
 from src.data.preprocess import InputSpec
@@ -23,7 +23,6 @@ from src.deploy.exporter import in_batches, read_images
 from src.deploy.metadata import read_sidecar
 from src.deploy.onnx.recogniser import OnnxNetwork
 from src.deploy.targets import read_formats, sizes_for, target_path
-from src.metric import normalise
 from src.model_utils.config import load_config
 from src.network.checkpoint import load_weights, read_checkpoint
 from tests.conftest import REPO

@@ -6,7 +6,7 @@ import pytest
 
 import eval as eval_program
 from src.common.errors import ConfigError, DataError
-from src.reading.decode import GreedyDecoder
+from src.reading.greedy import GreedyDecoder
 from src.reading.language_model import CharacterModel
 from tests.stub_network import CHARSET, install, logits_of, write_image
 
@@ -104,7 +104,7 @@ def test_file_names_that_are_not_utf8(tmp_path, monkeypatch, capsys):
 
 def test_fields_of_the_table_are_escaped(tmp_path):
     from src.evaluation.predictions import PredictionFile
-    from src.reading.decode import Reading
+    from src.reading.reading import Reading
     path = tmp_path / "table.tsv"
     with PredictionFile(str(path)) as file:
         file.add(["a\tb"], ["c\nd"], [Reading("e\\", 0.5)])

@@ -1,13 +1,15 @@
 """The evaluation loop: the same class scores at any batch size, and every word once."""
-from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
 import pytest
 
 from src.common.charset import Charset
-from src.evaluation.loop import evaluate, network_forward
-from src.reading.decode import Reading
+from src.data.batches import Batch
+from src.evaluation.loop import evaluate
+from src.network.forward import network_forward
+from src.reading.reading import Reading
+from src.reading.selection import Decoding
 from tests.network.test_crnn import seeded_network
 
 COUNT = 10
@@ -34,10 +36,13 @@ def test_forward_gives_training_mode_back():
 @pytest.mark.parametrize("size", [1, 3, 10])
 def test_every_word_is_counted_once(size):
     words = [f"word{n}" for n in range(COUNT)]
-    batches = [SimpleNamespace(image=np.array(range(first, min(first + size, COUNT))), text=words[first:first + size])
-               for first in range(0, COUNT, size)]
+    batches = []
+    for first in range(0, COUNT, size):
+        index, own = np.arange(first, min(first + size, COUNT)), words[first:first + size]
+        batches.append(Batch(index, np.zeros((len(own), 1)), np.zeros(len(own)), own, own, index))
     seen = []
     result = evaluate(lambda images: images, batches,
-                      lambda numbers: [Reading(f"WORD{n}" if n != 3 else "else", 1.0) for n in numbers],
-                      Charset("abcdefghijklmnopqrstuvwxyz0123456789"), lambda batch, readings: seen.extend(batch.text))
+                      Decoding(lambda numbers: [Reading(f"WORD{n}" if n != 3 else "else", 1.0) for n in numbers], ""),
+                      Charset("abcdefghijklmnopqrstuvwxyz0123456789"),
+                      lambda references, truths, readings: seen.extend(truths))
     assert (result.correct, result.total) == (9, 10) and seen == words

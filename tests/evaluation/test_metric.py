@@ -14,11 +14,11 @@ from src.metric import (
     expected_calibration_error,
     fit_temperature,
     group_of,
-    normalise,
     result_lines,
     wilson_interval,
 )
-from src.reading.decode import GreedyDecoder, Reading
+from src.reading.greedy import GreedyDecoder
+from src.reading.reading import Reading
 from tests import ctc_reference as reference
 
 ALNUM = Charset("0123456789abcdefghijklmnopqrstuvwxyz")
@@ -29,14 +29,6 @@ def random_words(rng, count):
     truths = ["".join(rng.choice([*"ab1"], rng.integers(0, 8))) for _ in range(count)]
     predictions = [t if rng.random() < 0.5 else "".join(rng.choice([*"ab1"], rng.integers(0, 8))) for t in truths]
     return truths, predictions
-
-
-def test_normalise_follows_the_protocol():
-    assert normalise("It's 10%!", ALNUM) == "its10"
-    assert normalise("Café", ALNUM) == "caf"
-    assert normalise("A1", Charset("0123456789")) == "a1"  # a digit reader must not be forgiven the letters
-    assert normalise("Cab!?", SENSITIVE) == "Cab!?"
-    assert normalise("Don't", Charset("abcdefghijklmnopqrstuvwxyz'")) == "don't"
 
 
 def test_evaluation_against_plain_definitions():

@@ -11,6 +11,7 @@ from src.model_utils import context
 from src.model_utils.config import load_config
 from src.model_utils.device_adapter import _cpu_has_avx512
 from tests.conftest import REPO
+from tests.words import write_synth_set
 
 PROGRAM = """
 import json, os, sys
@@ -67,14 +68,21 @@ def test_device_that_is_not_there(tmp_path):
     (["--amp=bf16", "--device_target=Ascend"], "amp bf16 is for the CPU")])
 def test_bf16_where_it_cannot_be(options, message):
     with pytest.raises(ConfigError, match=message):
-        context.speed_up(None, load_config(options))
+        context.speed_up(None, load_config(options), "bf16")
 
 
-def test_bf16_on_a_cpu_without_it(monkeypatch):
-    line = "7 convolutions by oneDNN 3, float32, this CPU has no bfloat16"
-    monkeypatch.setattr(context, "accelerate", lambda net, dtype: line)
-    with pytest.raises(ConfigError, match="amp bf16 cannot be had here"):
-        context.speed_up(None, load_config(["--amp=bf16", "--device_target=CPU"]))
+@pytest.mark.parametrize("lacking", ["CPU", "compiler"])
+def test_training_in_bf16_where_it_cannot_be_ends_before_anything_is_written(tmp_path, lacking):
+    """A CPU without bfloat16 is any CPU under oneDNN's cap; without a compiler there are no operators of our own."""
+    variables = {"CPU": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+                 "compiler": {"CXX": "/nonexistent/g++", "XDG_CACHE_HOME": str(tmp_path / "cache")}}[lacking]
+    data = write_synth_set(tmp_path / "set")
+    done = subprocess.run([sys.executable, "train.py", "--config_path=configs/synth_cpu.yaml", "--batch_size=8",
+                           f"--train_dataset_path={data}", f"--output_dir={tmp_path / 'out'}", "--run_eval=False"],
+                          cwd=REPO, env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: amp bf16 ") and done.stderr.endswith("set --amp=none\n")
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_modelarts_in_a_program_that_copies_nothing():

@@ -5,8 +5,8 @@ import pytest
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError
-from src.reading.beam import prefix_beam_search
-from src.reading.decode import BeamDecoder, GreedyDecoder
+from src.reading.beam import BeamDecoder, prefix_beam_search
+from src.reading.greedy import GreedyDecoder
 from src.reading.language_model import CharacterModel
 from tests import ctc_reference as reference
 

@@ -6,7 +6,9 @@ import pytest
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError, DataError
-from src.reading.decode import BeamDecoder, GreedyDecoder, LexiconDecoder, create_decoder
+from src.reading.beam import BeamDecoder
+from src.reading.greedy import GreedyDecoder
+from src.reading.lexicon_decoder import LexiconDecoder
 from tests import ctc_reference as reference
 
 ABC = Charset("abc")
@@ -59,10 +61,8 @@ def test_confidence_is_a_probability_and_follows_the_temperature():
         assert [r.confidence for r in got] == pytest.approx(p / (p + (1 - p) / 1e4), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["greedy", "beam", "lexicon"])
-def test_create_decoder_and_its_errors(name):
-    options = {"words": ["ab", "ba"]} if name == "lexicon" else {}
-    decoder = create_decoder(name, ABC, **options)
+@pytest.mark.parametrize("decoder", [GreedyDecoder(ABC), BeamDecoder(ABC), LexiconDecoder(ABC, ["ab", "ba"])])
+def test_class_scores_that_cannot_be_read(decoder):
     logits = np.zeros((4, 1, 4), np.float32)
     logits[[0, 1, 2, 3], 0, [0, 3, 1, 3]] = 9
     assert decoder(logits)[0].text == "ab"
@@ -73,12 +73,7 @@ def test_create_decoder_and_its_errors(name):
         decoder(logits)
 
 
-def test_unknown_decoder_lists_the_names():
-    with pytest.raises(ConfigError, match="greedy, beam, lexicon"):
-        create_decoder("gredy", ABC)
-
-
 def test_light_modules_do_not_import_mindspore():
-    code = ("import sys, src.reading.decode, src.metric; src.metric.evaluate_readings(['a'], ['b']); "
+    code = ("import sys, src.reading.selection, src.metric; src.metric.evaluate_readings(['a'], ['b']); "
             "sys.exit('mindspore' in sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,8 +4,9 @@ import pytest
 from src.common.charset import Charset
 from src.common.errors import ConfigError
 from src.reading import ctc, lexicon
-from src.reading.decode import GreedyDecoder, LexiconDecoder, best_of_groups
+from src.reading.greedy import GreedyDecoder
 from src.reading.lexicon import Lexicon, LexiconReport
+from src.reading.lexicon_decoder import LexiconDecoder, best_of_groups
 from src.reading.word_list import WordEncoder, read_words
 from tests import ctc_reference as reference
 

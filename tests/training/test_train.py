@@ -166,6 +166,12 @@ def test_eval_is_the_same_at_any_batch_size(run, data, capsys):
     assert all(lines == outputs[1] for lines in outputs.values())
 
 
+def test_reading_is_in_float32_also_with_the_configuration_of_a_bfloat16_run(run, data, capsys):
+    lines = [re.findall(r"prediction: .*", run_eval(run, data, capsys, option)[1])
+             for option in ("--amp=none", "--amp=bf16")]
+    assert len(lines[0]) == 10 and lines[0] == lines[1]
+
+
 def test_predict(run, tmp_path, capsys):
     folder, _ = run
     import cv2

@@ -32,13 +32,14 @@ class Weights(nn.Cell):
 
 class FakeCell:
     def __init__(self, net, bad=()):
-        self.net, self.bad, self.step, self.optimizer = net, bad, 0, None
+        self.net, self.bad, self.step, self.optimizer, self.inputs = net, bad, 0, None, []
 
     def get_parameters(self):
         return self.net.get_parameters()
 
-    def __call__(self, *_):
+    def __call__(self, *inputs):
         self.step += 1
+        self.inputs.append(inputs)
         self.net.vgg.count.set_data(Tensor(np.full(1, self.step, np.float32)))
         skipped = self.step in self.bad
         return [Tensor(np.float32(np.nan if skipped else 2.0 * self.step)), Tensor(skipped), Tensor(np.float32(1)),
@@ -55,13 +56,15 @@ class FakeData:
         return self.steps
 
     def epoch(self, epoch, first):
-        batch = SimpleNamespace(image=np.zeros((1, 1)), label=np.zeros((1, 1)), label_length=np.zeros(1))
+        batch = SimpleNamespace(image=np.zeros((1, 3, 32, 100), np.float32), label=np.zeros((1, 1)),
+                                label_length=np.zeros(1))
         return iter([batch] * (self.steps - first))
 
 
 @pytest.fixture
 def make(monkeypatch, tmp_path):
-    monkeypatch.setattr(trainer_module, "set_learning_rate", lambda optimizer, rate: None)
+    rates = []
+    monkeypatch.setattr(trainer_module, "set_learning_rate", lambda optimizer, rate: rates.append(rate))
 
     def build(steps=3, epochs=2, bad=(), keep_max=9, save_every=1, evaluate=None, **options):
         net = Weights()
@@ -69,8 +72,10 @@ def make(monkeypatch, tmp_path):
         if evaluate:
             evaluation = EvalCallback(lambda: evaluate(net.vgg.count.asnumpy()[0]), net, tmp_path / "best_acc.ckpt",
                                       say=print)
-        return Trainer(FakeCell(net, bad), FakeData(steps), np.zeros(steps * epochs), np.zeros(steps * epochs), epochs,
-                       2.0, TrainMonitor(steps, epochs, 4, 100, show_progress="never"), {},
+        cell = FakeCell(net, bad)
+        cell.rates = rates
+        return Trainer(cell, FakeData(steps), np.arange(steps * epochs) / 8, np.arange(steps * epochs) / 4, epochs, 2.0,
+                       TrainMonitor(steps, epochs, 4, 100, show_progress="never"), {},
                        CheckpointKeeper(tmp_path, keep_max), save_every, evaluation, **options)
 
     return build
@@ -86,6 +91,23 @@ def test_loss_lines_and_what_was_replaced(make, capsys):
     out = capsys.readouterr().out
     assert "epoch: 1 step: 3, loss is 2.000000" in out and "epoch: 2 step: 3, loss is 5.000000" in out
     assert "2 training images could not be read and were replaced by others (1 of these came twice" in out
+
+
+@pytest.mark.parametrize(("start", "steps"), [(Position(), range(6)), (Position(0, 2), range(2, 6)),
+                                              (Position(1, 1), range(4, 6))])
+def test_learning_rate_frame_weight_and_dropout_follow_the_step_of_the_whole_run(make, start, steps):
+    masks = []
+
+    def dropout(step, columns, images):
+        masks.append((step, columns, images))
+        return np.full(1, step, np.float32)
+
+    trainer = make(dropout=dropout)
+    trainer.run(start)
+    assert trainer.cell.rates == [step / 8 for step in steps]
+    assert [float(inputs[3].asnumpy()) for inputs in trainer.cell.inputs] == [step / 4 for step in steps]
+    assert [float(inputs[4].asnumpy()[0]) for inputs in trainer.cell.inputs] == list(steps)
+    assert masks == [(step, 24, 1) for step in steps], "100 columns of pixels give 24 steps"
 
 
 def test_skipped_steps_are_no_zero_loss(make, capsys):

@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.evaluation.loop import Forward
+from src.reading.reading import Forward
 
 
 def write_mindspore(net: nn.Cell, path: Path, file_format: str, batch: int | None, height: int,

@@ -219,8 +219,8 @@ def export_for_lite(checkpoint_path: str | os.PathLike, out_path: str | os.PathL
     from src.deploy.mindir.files import load_mindir, write_mindspore
     from src.deploy.mindir.unrolled import UnrolledCRNN
     from src.deploy.targets import Sizes, written
-    from src.evaluation.loop import network_forward
     from src.model_utils.config import load_config
+    from src.network.forward import network_forward
     from src.recogniser import load_network, open_checkpoint
 
     words = {"checkpoint_path": os.fspath(checkpoint_path), "image_width": width, "label_dict": label_dict}

@@ -1,145 +1,18 @@
-"""From network output to text and confidence: greedy, prefix beam search, and reading with a lexicon."""
+"""The lexicon decoder: reads the most probable word of a lexicon."""
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError
 from src.reading import ctc
-from src.reading.beam import prefix_beam_search
-from src.reading.language_model import CharacterModel
 from src.reading.lexicon import Lexicon, LexiconReport
+from src.reading.reading import Reading
 from src.reading.word_list import WordEncoder
 
-# Images that the greedy decoder takes together.
-_GREEDY_IMAGES = 256
 # How much more likely the words of a lexicon are taken to be than all other texts. Set on training words of IIIT5K, SVT
 # and ICDAR 2015: there the confidence is calibrated with the truth always in the lexicon, and still when half are not.
 _LEXICON_ODDS = 1e4
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a decoder read in one image.
-
-    Attributes:
-        text: the text, without blanks.
-        confidence: 0 to 1: p(text | image) under the network's CTC model, the sum over all paths that collapse to the
-            text, not the probability of the single best path; with a lexicon see :class:`LexiconDecoder`.
-    """
-
-    text: str
-    confidence: float
-
-
-class GreedyDecoder:
-    """Takes the best class of every frame, merges repeats, removes blanks.
-
-    Args:
-        charset: the classes.
-        temperature: divides the logits before the confidence is computed (see ``src.metric.fit_temperature``); the
-            text does not depend on it.
-    """
-
-    def __init__(self, charset: Charset, temperature: float = 1.0):
-        self.charset = charset
-        self.temperature = temperature
-        self._table = np.array([*charset.characters], dtype="<U1")
-
-    def __call__(self, logits: np.ndarray) -> list[Reading]:
-        """Reads N images.
-
-        Args:
-            logits: ``(T, N, C)`` network output.
-
-        Returns:
-            N readings.
-
-        Raises:
-            ConfigError: the number of classes is not the charset's.
-            DataError: the logits hold NaN.
-        """
-        logits = np.asarray(logits)
-        readings: list[Reading] = []
-        # Pieces of this size stay in the cache.
-        for first in range(0, logits.shape[1] if logits.ndim == 3 else 1, _GREEDY_IMAGES):
-            flat, lengths, log_p = ctc.read_best_paths(logits[:, first:first + _GREEDY_IMAGES], self.charset.class_num,
-                                                       self.temperature)
-            readings += map(Reading, split_text(self._table, flat, lengths), np.minimum(np.exp(log_p), 1.0).tolist())
-        return readings
-
-
-def split_text(table: np.ndarray, flat: np.ndarray, lengths: np.ndarray) -> list[str]:
-    """Turns labels that follow one another into strings.
-
-    Args:
-        table: ``(C - 1,)`` array of single characters.
-        flat: ``(sum of lengths,)`` classes.
-        lengths: ``(N,)`` characters of every string.
-    """
-    joined = table[flat].tobytes().decode("utf-32-le")
-    ends = np.cumsum(lengths)
-    return [joined[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
-
-
-class BeamDecoder:
-    """Prefix beam search: the text with the highest probability over all its paths, a language model mixed in.
-
-    Args:
-        charset: the classes.
-        beam_width: prefixes kept after every frame.
-        language_model: a :class:`~src.reading.language_model.CharacterModel` of the same charset, or the path of
-            its file.
-        lm_weight: weight of the model's log probability, 0 or more.
-        length_bonus: added to the score per character, against the model's liking for short words. Without a model
-            neither has an effect. Both defaults were set on 1,000 drawn words alone (preset hard, half of the words
-            unknown to the model), on no word of a benchmark: benchmarks/tune_beam.py.
-        temperature: see :class:`GreedyDecoder`.
-    """
-
-    def __init__(self, charset: Charset, beam_width: int = 10,
-                 language_model: CharacterModel | str | Path | None = None, lm_weight: float = 0.2,
-                 length_bonus: float = 1.0, temperature: float = 1.0):
-        if beam_width < 1:
-            raise ConfigError(f"beam_width is {beam_width}; it must be 1 or more")
-        if isinstance(language_model, str | Path):
-            language_model = CharacterModel.load(language_model, charset)
-        if language_model is not None and language_model.charset != charset:
-            raise ConfigError(f"the language model is for the characters '{language_model.charset.characters}', the "
-                              f"charset (label_dict) is '{charset.characters}'")
-        self.charset, self.beam_width, self.temperature = charset, beam_width, temperature
-        self.language_model = language_model
-        self.lm_weight, self.length_bonus = (lm_weight, length_bonus) if language_model is not None else (0.0, 0.0)
-        self._table = np.array([*charset.characters], dtype="<U1")
-
-    def __call__(self, logits: np.ndarray) -> list[Reading]:
-        """Reads N images.
-
-        Args:
-            logits: ``(T, N, C)`` network output.
-
-        Returns:
-            N readings; the confidence is the network's p(text | image), without the language model.
-
-        Raises:
-            ConfigError, DataError: as :class:`GreedyDecoder`.
-        """
-        em = ctc.emissions(logits, self.charset.class_num)
-        labels, lengths, _, prior = prefix_beam_search(em.log_probs(), self.beam_width, self.language_model,
-                                                       self.lm_weight, self.length_bonus)
-        # The search loses those paths of a text whose prefixes fell out of the beam: score the survivors in full.
-        image, width = np.arange(em.images), labels.shape[1]
-        log_p = ctc.text_log_probability(em, np.repeat(image, width), labels.reshape(-1, em.steps),
-                                         lengths.reshape(-1)).reshape(lengths.shape)
-        best = (log_p + prior).argmax(axis=1)
-        labels, lengths, log_p = labels[image, best], lengths[image, best], log_p[image, best]
-        if self.temperature != 1.0:
-            em = ctc.emissions(logits, self.charset.class_num, self.temperature)
-            log_p = ctc.text_log_probability(em, image, labels, lengths)
-        texts = split_text(self._table, labels[np.arange(labels.shape[1]) < lengths[:, None]], lengths)
-        return [Reading(text, p) for text, p in zip(texts, np.minimum(np.exp(log_p), 1.0).tolist(), strict=True)]
 
 
 class LexiconDecoder:
@@ -303,22 +176,3 @@ def best_of_groups(group: np.ndarray, score: np.ndarray, count: int) -> tuple[np
     filled = row >= 0
     best[filled] = score[row[filled]]
     return row, best
-
-
-DECODERS = {"greedy": GreedyDecoder, "beam": BeamDecoder, "lexicon": LexiconDecoder}
-
-
-def create_decoder(name: str, charset: Charset, **options):
-    """Makes a decoder by its name.
-
-    Args:
-        name: ``greedy``, ``beam`` or ``lexicon``.
-        charset: the classes.
-        **options: keyword arguments of the decoder's class.
-
-    Raises:
-        ConfigError: there is no decoder of that name.
-    """
-    if name not in DECODERS:
-        raise ConfigError(f"decoder '{name}' is not known; choose from {', '.join(DECODERS)}")
-    return DECODERS[name](charset, **options)

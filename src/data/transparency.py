@@ -1,0 +1,97 @@
+"""Images with transparency: what stands behind the letters, by one rule in whole numbers, as in the C++ program."""
+import io
+
+import cv2
+import numpy as np
+
+PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*")
+_AS_STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+_GREY, _ALPHA_KINDS = 0, (4, 6)  # colour types of PNG
+_HALF_WHITE = 127_500  # luminance in thousandths of a grey level
+
+
+def may_be_transparent(data: np.ndarray) -> bool:
+    """Whether the head of a file says that it may hold transparency; cheap, for it is asked of every image.
+
+    Args:
+        data: the bytes of the file, uint8.
+    """
+    start = data[:32].tobytes()
+    if start.startswith(PNG):
+        return len(start) > 25 and (start[25] in _ALPHA_KINDS or _colour_key(data) is not None)
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return start[12:16] == b"VP8L" or (start[12:16] == b"VP8X" and bool(start[20] & 16))
+    return start[:4] in _TIFF  # which says it deep inside
+
+
+def _colour_key(png: np.ndarray) -> bytes | None:
+    """The tRNS chunk of a PNG, ahead of its pixels: the alpha of palette entries, or the transparent colour."""
+    place = len(PNG)
+    while place + 12 <= len(png):  # length, kind, data, checksum
+        size, kind = int.from_bytes(png[place:place + 4].tobytes(), "big"), png[place + 4:place + 8].tobytes()
+        if kind == b"tRNS":
+            return png[place + 8:place + 8 + size].tobytes()
+        if kind == b"IDAT":
+            break
+        place += 12 + size
+    return None
+
+
+def split(data: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Colours and alpha of an image file; None where it has no alpha.
+
+    Args:
+        data: the bytes of a file that OpenCV can decode, uint8.
+
+    Returns:
+        (H, W, 3) uint8 BGR and (H, W) uint8, 255 where nothing shows through.
+    """
+    if data[:4].tobytes() in _TIFF:
+        return _split_tiff(data)
+    image = cv2.imdecode(data, _AS_STORED)
+    if image is None:
+        return None
+    if image.ndim == 3 and image.shape[2] == 4:
+        if image.dtype == np.uint16:
+            image = (image >> 8).astype(np.uint8)
+        return (image[..., :3], image[..., 3]) if image.dtype == np.uint8 else None
+    key = _colour_key(data) if image.ndim == 2 and data[:8].tobytes() == PNG and data[25] == _GREY else None
+    if key is None or len(key) < 2:
+        return None
+    level, depth = int.from_bytes(key[:2], "big"), int(data[24])
+    if depth < 8:  # OpenCV has spread the levels to 0..255
+        level = level * 255 // ((1 << depth) - 1)
+    grey = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.where(image == level, 0, 255).astype(np.uint8)
+
+
+def _split_tiff(data: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The same of a TIFF by Pillow: OpenCV hands its colours out multiplied by the alpha."""
+    from PIL import Image  # here: hardly any image needs it, and a program that reads one word should start at once
+
+    with Image.open(io.BytesIO(data.tobytes())) as image:
+        if "A" not in image.getbands() and "a" not in image.getbands():
+            return None
+        pixels = np.asarray(image.convert("RGBA"))
+    return np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3]
+
+
+def lay_over_ground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Lays an image over white, or over black where what is visible of it is light.
+
+    Transparent pictures of words are letters cut out for a page. Dark ones are meant for white paper; light ones would
+    not be seen on it. Light means: the mean luminance of the pixels, weighted with their alpha, is above half of white.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        alpha: (H, W) uint8.
+
+    Returns:
+        (H, W, 3) uint8: ``(colour * alpha + ground * (255 - alpha) + 127) // 255``.
+    """
+    weights = alpha.astype(np.int64)
+    luminance = image.astype(np.int64) @ np.array([114, 587, 299])  # of BGR, in thousandths
+    ground = 0 if int((luminance * weights).sum()) > _HALF_WHITE * int(weights.sum()) else 255
+    share = alpha.astype(np.int32)[..., None]
+    return ((image * share + ground * (255 - share) + 127) // 255).astype(np.uint8)
