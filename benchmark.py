@@ -103,10 +103,10 @@ def load_network(config: Config) -> tuple:
 
 def write(folder: str, files: dict[str, str]) -> None:
     """Writes the files, each complete or not at all."""
-    from src.convert.conversion import write_whole
+    from src.common.files import write_text
 
     for name, text in files.items():
-        write_whole(os.path.join(folder, name), text.encode("utf-8", "surrogateescape"))
+        write_text(os.path.join(folder, name), text)
 
 
 def _inside(path: str, folder: str) -> bool:

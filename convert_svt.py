@@ -1,18 +1,12 @@
 """Cuts the words of the genuine SVT out of its street images, for `--eval_dataset svt` and `--train_dataset svt`."""
 import argparse
 import os
+from collections.abc import Callable
 
-from src.common.errors import DataError, run_main
-from src.convert.conversion import (
-    ConversionReport,
-    annotation_path,
-    how_to_use,
-    unfinished,
-    write_annotation,
-    write_lines,
-)
-from src.convert.tagset import FORMATS, TaggedImage, cut_words, read_tagset
-from src.data.source import companion
+from src.common.errors import run_main
+from src.convert.conversion import Conversion, annotation_path, finish
+from src.convert.photographs import TagsetOptions, convert_svt
+from src.convert.tagset import FORMATS
 
 _DESCRIPTION = """Cuts the words of Street View Text out of its images, as test.xml (647 words) or train.xml (257) says.
 The output folder is a data set for --eval_dataset and --train_dataset svt."""
@@ -40,60 +34,24 @@ def add_arguments(parser: argparse.ArgumentParser, xml_file: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an annotation that holds other words")
 
 
-def convert(args: argparse.Namespace, dataset: str, flat: bool, extras) -> int:
-    """Does what the options say, for both programs.
-
-    Args:
-        args: of the command line.
-        dataset: name of the data set.
-        flat: crops in one folder, as the model zoo had them for IC03.
-        extras: called with the annotation, the words (path -> word) and the photograph of each; writes what else
-            belongs to the data set.
-
-    Returns:
-        The exit code.
-    """
-    if not os.path.isdir(args.dataset_dir):
-        raise DataError(f"{args.dataset_dir}: no such folder (-d/--dataset_dir, with the images)")
+def run(parser: argparse.ArgumentParser, argv: list[str] | None, xml_file: str, dataset: str,
+        convert: Callable[[TagsetOptions], Conversion]) -> int:
+    """Converts as the command line says; returns the exit code. convert_ic03.py runs it as well."""
+    add_arguments(parser, xml_file)
+    args = parser.parse_args(argv)
     inside = os.path.join(args.dataset_dir, args.xml_file)
     xml_file = args.xml_file if os.path.exists(args.xml_file) or not os.path.exists(inside) else inside
     annotation = annotation_path(args.output_dir, args.output_annotation)
-    report = ConversionReport(args.strict)
-    images = read_tagset(xml_file)
-    with unfinished(args.output_dir):
-        words: dict[str, str] = {}
-        photographs: dict[str, TaggedImage] = {}
-        for path, word, image in cut_words(images, args.dataset_dir, args.output_dir, args.format, report, flat):
-            words[path], photographs[path] = word, image
-        if not words:
-            first = f"; the first: {': '.join(report.problems[0])}" if report.problems else ""
-            raise DataError(f"{xml_file}: none of its words can be converted{first}")
-        write_annotation(annotation, words, args.overwrite)
-        extras(annotation, words, photographs)
-    code = report.finish(companion(annotation, "report"))
-    print(f"{annotation}: {len(words)} words from {len(set(map(id, photographs.values())))} images")
-    print(how_to_use(dataset, args.output_dir, annotation))
-    return code
-
-
-def write_lexicons(annotation: str, words: dict[str, str], photographs: dict[str, TaggedImage]) -> None:
-    """Writes the "50" lexicon of every crop and the "Full" one."""
-    full = dict.fromkeys(word for image in photographs.values() for word in image.lexicon)
-    if not full:
-        print("note: the XML file has no lexicons")
-        return
-    lines = ["\t".join([path, *photographs[path].lexicon]) for path in words if photographs[path].lexicon]
-    write_lines(companion(annotation, "lexicon_50"), lines)
-    write_lines(companion(annotation, "lexicon_full"), full)
-    print(f"{companion(annotation, 'lexicon_50')}: {len(lines)} lexicons; lexicon_full: {len(full)} words")
+    options = TagsetOptions(xml_file, args.dataset_dir, args.output_dir, annotation, args.format, args.strict,
+                            args.overwrite)
+    return finish(convert(options), dataset, args.output_dir, annotation)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Converts as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=_EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser, "test.xml")
-    return convert(parser.parse_args(argv), "svt", False, write_lexicons)
+    return run(parser, argv, "test.xml", "svt", convert_svt)
 
 
 if __name__ == "__main__":

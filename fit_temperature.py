@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     from src.model_utils.context import set_up_context
     print(set_up_context(config, own_operators=True), flush=True)
     from src.common.charset import normalise
-    from src.convert.conversion import write_whole
+    from src.common.files import write_text
     from src.metric import expected_calibration_error, fit_temperature
     from src.reading.greedy import GreedyDecoder
     from src.reading.reading import Reading
@@ -48,8 +48,8 @@ def main(argv: list[str] | None = None) -> int:
           f"calibration error (ECE) on one half: {before:.4f}; {after:.4f} with the temperature {trial:.4f} fitted on "
           f"the other half\ntemperature fitted on all: {temperature:.4f}")
     path = os.path.join(config.output_dir, "temperature.yaml")
-    write_whole(path, (f"# {len(right)} words of {config.train_dataset} {config.train_dataset_path}, "
-                       f"{config.checkpoint_path}\ntemperature: {temperature:.4f}\n").encode())
+    write_text(path, f"# {len(right)} words of {config.train_dataset} {config.train_dataset_path}, "
+                     f"{config.checkpoint_path}\ntemperature: {temperature:.4f}\n")
     print(f"{path}: use it with --config_path={path}")
     return 0
 

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     decoder = GreedyDecoder(charset)
     source = open_source(config.dataset, config.ann_file, "test")
     selection = select_words(source, config.eval_protocol)
-    counts = set(selection.kept.tolist())
+    counts = set(selection.numbers.tolist())
     truths, readings, missing = [], [], []
     for word, path in result_files(source, config.result_path):
         if word not in counts:

@@ -16,9 +16,9 @@ def main(argv: list[str] | None = None) -> int:
     paths = list(find_images(config.arguments))
     from src.model_utils.context import set_up_context  # decides on the CPU cap before MindSpore is imported
     print(set_up_context(config, own_operators=True), file=sys.stderr)
+    from src.common.files import printable
     from src.common.picture import draw_sheet, write_picture
     from src.data.preprocess import InputSpec, read_image, to_batch
-    from src.data.source import printable
     from src.reading.selection import choose_decoder
     from src.recogniser import load_recogniser
 

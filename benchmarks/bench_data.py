@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import output_of  # noqa: E402 - after the path
 from benchmarks.machine import machine_line  # noqa: E402
-from src.common.cores import available_cores  # noqa: E402
+from src.common.system import available_cores  # noqa: E402
 
 PARTS = ("index", "lmdb", "svt", "pipeline")
 BATCH, WARM_UP = 64, 20  # images a batch, batches that do not count
@@ -91,8 +91,9 @@ def anonymous_mib() -> float:
 def run_index(folder: str) -> dict:
     """Indexes the annotation and filters its words, as training does."""
     from src.common.charset import Charset
+    from src.data.filter import filter_words
     from src.data.labels import LabelTable
-    from src.dataset import filter_words, open_source
+    from src.dataset import open_source
     from src.model_utils.config import load_config
 
     config = load_config([])

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable
 
 from src.common.errors import DataError
-from src.data.source import ImageListSource, check_finished, check_folder, read_lines
+from src.common.files import read_lines
+from src.data.source import ImageListSource, check_finished, check_folder
 
 _CROP = re.compile(r".*_\d+_([^_]+)\.(?:jpg|jpeg|png)", re.IGNORECASE)
 _ZOO_LEXICON = "lexicon_ann_train.txt"

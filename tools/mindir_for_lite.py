@@ -43,9 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         from src.deploy.targets import written
 
         target = Path(args.target)
-        with written(target) as (partial, keep):
+        with written(target) as partial:
             rewrite_file(args.source, partial)
-            keep()
         if sidecar_path(args.source).is_file() and target.resolve() != Path(args.source).resolve():
             sidecar_path(target).write_bytes(sidecar_path(args.source).read_bytes())
     else:

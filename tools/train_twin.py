@@ -21,8 +21,8 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.common.cores import available_cores
 from src.common.errors import CheckpointError, ConfigError, CRNNError, run_main
+from src.common.system import available_cores
 from src.data.augment import PRESETS
 from src.render import RenderStyle, WordRenderer, find_fonts
 from src.render.words import read_lexicon

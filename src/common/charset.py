@@ -1,7 +1,7 @@
-"""Text to class indices and back: the only place that knows the blank, the class count and case folding."""
+"""Text to class indices and back: the only place that knows the blank, the class count, case folding and comparison."""
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -101,13 +101,6 @@ class Charset:
             raise DataError(f"the text {text!r} holds {_quoted(self.unknown(text))}, "
                             "which the charset (label_dict) does not have") from None
 
-    def encode_known(self, text: str) -> np.ndarray:
-        """Turns a text into class indices, leaving out what the charset does not have; (L,) int32.
-
-        For evaluation, where such texts are kept and compared as text; the caller counts and reports them.
-        """
-        return np.array([self._index[c] for c in self.fold(text) if c in self._index], np.int32)
-
     def decode(self, indices: Iterable[int]) -> str:
         """Turns class indices into text, one character per index: no CTC collapsing.
 
@@ -124,6 +117,12 @@ class Charset:
         return "".join(result)
 
 
+def required_steps(indices: np.ndarray) -> int:
+    """CTC steps a label needs: its length plus one blank between every two equal neighbours."""
+    indices = np.asarray(indices)
+    return len(indices) + int(np.count_nonzero(indices[1:] == indices[:-1]))
+
+
 def normalise(text: str, charset: Charset) -> str:
     """The form in which truth and prediction are compared.
 
@@ -137,10 +136,13 @@ def normalise(text: str, charset: Charset) -> str:
     return charset.fold(text)
 
 
-def required_steps(indices: np.ndarray) -> int:
-    """CTC steps a label needs: its length plus one blank between every two equal neighbours."""
-    indices = np.asarray(indices)
-    return len(indices) + int(np.count_nonzero(indices[1:] == indices[:-1]))
+def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Strings as a matrix of code points ``(P, longest)`` int64, padded with 0, and their lengths ``(P,)``."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    flat = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    padded = np.zeros((len(texts), int(lengths.max(initial=0))), np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = flat
+    return padded, lengths
 
 
 def _quoted(characters: list[str]) -> str:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from src.common.errors import DataError
+from src.common.files import write_bytes
 
 _CELL_WIDTH, _IMAGE_HEIGHT, _TEXT_HEIGHT, _GAP = 220, 64, 58, 10
 _GREEN, _RED, _BLACK, _GREY = (40, 130, 30), (40, 40, 200), (20, 20, 20), (110, 110, 110)
@@ -52,9 +53,7 @@ def write_picture(path: str, image: np.ndarray) -> None:
         done = False
     if not done:
         raise DataError(f"cannot write the picture {path}: its name must end in .png or .jpg")
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data.tobytes())
+    write_bytes(path, data.tobytes())
 
 
 def _write(sheet: np.ndarray, text: str, x: int, y: int, scale: float, colour: tuple[int, int, int]) -> None:

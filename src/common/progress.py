@@ -1,4 +1,8 @@
-"""A progress display: a bar redrawn in place on a terminal, a plain line about every ten seconds elsewhere."""
+"""A progress display: a bar redrawn in place on a terminal, a plain line about every ten seconds elsewhere.
+
+It is our own, not tqdm, because logs of training are part of what users were promised: tqdm writes carriage returns and
+no line breaks into a file, and its bar cannot be wiped for a line of the log to stand in its place.
+"""
 import shutil
 import sys
 import time

@@ -1,12 +1,13 @@
-"""What the convert_*.py programs share: a report of the items left out, and files that are whole or not there."""
+"""What the convert_*.py programs share: a report of the items left out, and the annotation."""
 import contextlib
 import os
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from src.common.errors import DataError
-from src.data.source import UNFINISHED, read_lines
+from src.common.files import read_lines, write_lines
+from src.data.source import UNFINISHED, companion
 
 EXIT_LEFT_OUT = 3  # converted, but some items are missing from the result
 
@@ -36,6 +37,11 @@ class ConversionReport:
             raise DataError(f"{item}: {reason}")
         self.problems.append((item, reason))
 
+    def nothing_left(self, message: str) -> DataError:
+        """The error of a conversion without any result, with the first reason."""
+        first = f"; the first: {': '.join(self.problems[0])}" if self.problems else ""
+        return DataError(f"{message}{first}")
+
     def finish(self, path: str) -> int:
         """Writes the report to a file and to standard error; removes the file of an earlier run when all went well.
 
@@ -56,32 +62,17 @@ class ConversionReport:
         return EXIT_LEFT_OUT
 
 
-def write_whole(path: str, data: bytes) -> None:
-    """Writes a file so that it is there complete or not at all, whatever interrupts the program.
+@dataclass
+class Conversion:
+    """What became of a conversion.
 
-    Raises:
-        OSError: with the name of the file, for example when the disk is full.
+    Attributes:
+        report: what was left out.
+        lines: what was written, a line for people each.
     """
-    folder = os.path.dirname(path) or "."
-    os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".part-", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are the user's alone
-        os.replace(temporary, path)
-    except BaseException as error:
-        os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = path
-        raise
 
-
-def write_lines(path: str, lines: Iterable[str]) -> None:
-    """Writes a UTF-8 text file, one line each, complete or not at all."""
-    write_whole(path, "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))
+    report: ConversionReport
+    lines: list[str]
 
 
 @contextlib.contextmanager
@@ -146,3 +137,13 @@ def how_to_use(dataset: str, output_dir: str, annotation: str) -> str:
         return f"note: the images are in {output_dir}: move the annotation there to use the folder as a data set"
     usable = output_dir if os.path.basename(annotation) == "annotation.txt" else annotation
     return f"use it with: --eval_dataset {dataset} --eval_dataset_path {usable}"
+
+
+def finish(conversion: Conversion, dataset: str, output_dir: str, annotation: str) -> int:
+    """Writes the report and says what was converted; returns the exit code of the program."""
+    *before, last = conversion.lines
+    print(*before, sep="\n", end="\n" if before else "")
+    code = conversion.report.finish(companion(annotation, "report"))
+    print(last)
+    print(how_to_use(dataset, output_dir, annotation))
+    return code

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import lmdb
 
 from src.common.errors import DataError
-from src.common.file_lock import FileLock
+from src.common.files import FileLock
 from src.data.lmdb_source import NUM_SAMPLES, SHARED_LEXICON, Database, image_key, label_key, lexicon_key
 
 _STATE = b"conversion-state"  # there while the conversion is unfinished

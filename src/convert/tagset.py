@@ -11,10 +11,10 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, parse
 
 from src.common.errors import DataError
+from src.common.files import path_fault, write_bytes
 from src.common.progress import Progress
-from src.convert.conversion import ConversionReport, word_fault, write_whole
+from src.convert.conversion import ConversionReport, word_fault
 from src.data.preprocess import decode_image, read_bytes
-from src.data.source import path_fault
 
 FORMATS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 
@@ -176,5 +176,6 @@ def cut_words(images: list[TaggedImage], image_dir: str, output_dir: str, kind: 
                     report.add(f"{image.name} box {box} {word!r}", str(error))
                     continue
                 path = crop_name(stem.replace("/", "_") if flat else stem, box, word, kind, taken)
-                write_whole(os.path.join(output_dir, path), encode(picture[top:bottom, left:right], kind))
+                crop = encode(picture[top:bottom, left:right], kind)
+                write_bytes(os.path.join(output_dir, path), crop, durable=False)
                 yield path, word, image

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from src.common.errors import ConfigError
+from src.data.options import AugmentOptions
 from src.data.preprocess import InputSpec
 
 # Random numbers an image takes for each group of effects; always as many, so that no effect changes the next one.
@@ -96,20 +97,19 @@ def parse_strengths(text: str, base: Strengths) -> Strengths:
     return replace(base, **given)
 
 
-def create_augment(config, spec: InputSpec) -> "Augmenter | None":
-    """What ``augment`` and ``augment_strengths`` say; None where nothing is to be changed.
+def create_augment(options: AugmentOptions, spec: InputSpec) -> "Augmenter | None":
+    """Makes what the options ask for; None where nothing is to be changed.
 
     Args:
-        config: any object; what it lacks has the value of default_config.yaml.
+        options: preset and strengths.
         spec: the network input.
 
     Raises:
         ConfigError: a value that cannot be.
     """
-    preset = getattr(config, "augment", "none")
-    if preset not in PRESETS:
-        raise ConfigError(f"augment {preset!r}: expected one of {', '.join(PRESETS)}")
-    strengths = parse_strengths(getattr(config, "augment_strengths", ""), PRESETS[preset])
+    if options.preset not in PRESETS:
+        raise ConfigError(f"augment {options.preset!r}: expected one of {', '.join(PRESETS)}")
+    strengths = parse_strengths(options.strengths, PRESETS[options.preset])
     return None if strengths == Strengths() else Augmenter(strengths, spec)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.common.cores import available_cores
 from src.common.errors import ConfigError, DataError
+from src.common.system import available_cores
+from src.data.filter import FilterReport
 from src.data.labels import LabelTable
+from src.data.options import LoaderOptions
 from src.data.order import Mixture, group_by_length
 from src.data.preprocess import InputSpec, normalise, to_planes, width_for_steps
-from src.data.samples import Augment, News, SampleReader
+from src.data.samples import Augment, SampleReader, WorkerReport
 from src.data.source import WordSource
 from src.data.workers import WorkerProcesses, can_fork, in_threads, room
 
@@ -65,22 +67,21 @@ class WordBatches:
 
     Args:
         source: the images and words.
-        kept: (K,) numbers of the samples to use.
+        numbers: (K,) numbers of the samples to use.
         labels: class indices of ``source.texts``.
         spec: the network input.
         batch_size: samples a batch.
+        loading: seed, and what makes the batches. Processes are forked when the first epoch starts, so that ``source``
+            and ``augment`` are what they were then, and wait for the next epoch after one that was gone through in
+            full.
         label_width: columns of the labels.
         num_shards: number of cards.
         shard_id: the card these batches are for, from 0.
         is_training: shuffled full batches, or every sample once.
-        seed: of order and augmentation.
-        workers: threads or processes; 0 is one for each core this process may use.
-        loader: 'threads' or 'processes'. Processes are forked when the first epoch starts, so that ``source`` and
-            ``augment`` are what they were then, and wait for the next epoch after one that was gone through in full.
         augment: called in training with a decoded (H, W, 3) uint8 BGR image, before it is resized, and a generator of
             random numbers that depends only on the seed, the epoch, the sample and its place in the epoch's order (with
             ``mix`` a sample comes several times, each time another image). Returns an image of that kind.
-        report: what was filtered out; see :class:`src.dataset.FilterReport`.
+        report: what was filtered out; see :class:`src.data.filter.FilterReport`.
         mix: shares of the parts of the set in a training epoch; None takes every sample once.
 
     Attributes:
@@ -91,16 +92,17 @@ class WordBatches:
         DataError: not one full batch for every shard, in training.
     """
 
-    def __init__(self, source: WordSource, kept: np.ndarray, labels: LabelTable, spec: InputSpec, batch_size: int, *,
-                 label_width: int, num_shards: int = 1, shard_id: int = 0, is_training: bool = True, seed: int = 1,
-                 workers: int = 0, augment: Augment | None = None, report=None,
-                 mix: Mixture | None = None, loader: str = "threads"):
+    def __init__(self, source: WordSource, numbers: np.ndarray, labels: LabelTable, spec: InputSpec,
+                 batch_size: int, loading: LoaderOptions, *, label_width: int, num_shards: int = 1, shard_id: int = 0,
+                 is_training: bool = True, augment: Augment | None = None, report: FilterReport | None = None,
+                 mix: Mixture | None = None):
         if batch_size < 1:
             raise ConfigError(f"batch_size {batch_size} must be at least 1")
         if num_shards < 1 or not 0 <= shard_id < num_shards:
             raise ConfigError(f"shard_id {shard_id} must be 0 to num_shards - 1, num_shards ({num_shards}) at least 1")
-        if workers < 0:
-            raise ConfigError(f"num_parallel_workers {workers} must be 0 (one for each core) or more")
+        if loading.workers < 0:
+            raise ConfigError(f"num_parallel_workers {loading.workers} must be 0 (one for each core) or more")
+        loader, seed = loading.loader, loading.seed
         if loader not in LOADERS:
             raise ConfigError(f"loader {loader!r}: expected one of {', '.join(LOADERS)}")
         if loader == "processes" and not can_fork():
@@ -108,24 +110,24 @@ class WordBatches:
             loader = "threads"
         self.source, self.spec, self.batch_size, self.is_training = source, spec, batch_size, is_training
         self.num_shards, self.shard_id, self.seed, self.report = num_shards, shard_id, seed, report
-        self.workers, self.loader = workers or available_cores(), loader
+        self.workers, self.loader = loading.workers or available_cores(), loader
         self.label_width = label_width
-        self.samples = SampleReader(source, kept, spec, seed, augment if is_training else None)
+        self.samples = SampleReader(source, numbers, spec, seed, augment if is_training else None)
         self._mix = mix if is_training else None
-        self._kept, self._labels = kept, labels
+        self._numbers, self._labels = numbers, labels
         self._waits_for_width = spec.keep_ratio and not is_training
         self._idle: WorkerProcesses | None = None
         self._known_order: tuple[int, np.ndarray] | None = None  # of an epoch, in a worker process that needed it
         self._next_epoch = 0
         if is_training:
-            self._steps = len(kept) // num_shards // batch_size
+            self._steps = len(numbers) // num_shards // batch_size
             self.num_samples = self._steps * batch_size
             if not self._steps:
                 cards = f" on each of {num_shards} cards" if num_shards > 1 else ""
-                raise DataError(f"{source.name}: {len(kept)} words are too few for one batch of {batch_size}{cards}: "
-                                "use a smaller batch_size or more data")
+                raise DataError(f"{source.name}: {len(numbers)} words are too few for one batch of {batch_size}{cards}"
+                                ": use a smaller batch_size or more data")
         else:
-            self.num_samples = len(range(shard_id, len(kept), num_shards))
+            self.num_samples = len(range(shard_id, len(numbers), num_shards))
             self._steps = -(-self.num_samples // batch_size)
 
     @property
@@ -177,27 +179,17 @@ class WordBatches:
         return self._run(epoch, start_step)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Positions in the kept samples this shard goes through in an epoch, left-over ones last; int64."""
+        """Positions among the samples used this shard goes through in an epoch, left-over ones last; int64."""
         if not self.is_training:
-            return np.arange(self.shard_id, len(self._kept), self.num_shards)
+            return np.arange(self.shard_id, len(self._numbers), self.num_shards)
         rng = np.random.default_rng([self.seed % 2**64, epoch])
-        shuffled = self._mix.draw(rng) if self._mix else rng.permutation(len(self._kept))
+        shuffled = self._mix.draw(rng) if self._mix else rng.permutation(len(self._numbers))
         # A copy, so that the shuffled numbers of all the shards are not kept alive.
         own = shuffled[self.shard_id::self.num_shards].copy()
         if self.spec.keep_ratio:
-            length = self._labels.length[self.source.text_index[self._kept[own]]]
+            length = self._labels.length[self.source.text_index[self._numbers[own]]]
             own = group_by_length(own, length, self.batch_size, rng)
         return own
-
-    def to_mindspore(self):
-        """The same batches as a ``mindspore.dataset.GeneratorDataset`` with the columns image and label.
-
-        For ``Model.train`` and ``Model.eval``; each pass over it is the next epoch.
-        """
-        import mindspore.dataset as ds  # lazily: everything else here works without MindSpore
-
-        return ds.GeneratorDataset(_Columns(self), ["image", "label"], shuffle=False, num_parallel_workers=1,
-                                   python_multiprocessing=False)
 
     def _run(self, epoch: int, start_step: int) -> Iterator[Batch]:
         order, steps = self.order(epoch), range(start_step, self._steps)
@@ -259,8 +251,8 @@ class WordBatches:
                 (self.batch_size * self.spec.height * self.spec.largest_width * 3, 1), (self.batch_size, row), (64, 8)),
                 self.source.name, self.samples.enter_worker)
         try:
-            for arrays, news in pool.map(epoch, ((step, self._planned(order, step)) for step in steps)):
-                self.samples.add_news(news)
+            for arrays, report in pool.map(epoch, ((step, self._planned(order, step)) for step in steps)):
+                self.samples.add_report(report)
                 if self._waits_for_width:
                     *images, positions = (array.copy() for array in arrays)
                     yield images, positions
@@ -274,23 +266,23 @@ class WordBatches:
             if pool is not None:
                 pool.close()
 
-    def _work(self, epoch: int, step: int, planned: np.ndarray) -> tuple[list[np.ndarray], News]:
+    def _work(self, epoch: int, step: int, planned: np.ndarray) -> tuple[list[np.ndarray], WorkerReport]:
         """The arrays of one step, and what was noted meanwhile; runs in a process."""
         images, positions = self.samples.read(planned, epoch, step * self.batch_size)
         if self._waits_for_width:
-            return [*images, np.array(positions, np.int64)], self.samples.take_news()
+            return [*images, np.array(positions, np.int64)], self.samples.take_report()
         if self.is_training and len(images) < self.batch_size:
             if self._known_order is None or self._known_order[0] != epoch:
                 self._known_order = epoch, self.order(epoch)
             self.samples.fill_up(images, positions, self._known_order[1], epoch, step, self._steps, self.batch_size)
-        return self._arrays(images, positions), self.samples.take_news()
+        return self._arrays(images, positions), self.samples.take_report()
 
     def _batch(self, images: Sequence[np.ndarray], positions: Sequence[int]) -> Batch:
         return self._finish(*self._arrays(images, positions))
 
     def _arrays(self, images: Sequence[np.ndarray], positions: Sequence[int]) -> list[np.ndarray]:
         """Images as planes of bytes, labels, their lengths and the numbers of the samples."""
-        index = self._kept[np.array(positions, np.int64)].astype(np.int64)
+        index = self._numbers[np.array(positions, np.int64)].astype(np.int64)
         rows = self.source.text_index[index]
         # In evaluation the words must not help to read the images, so there the width is that of the images.
         least = width_for_steps(int(self._labels.required[rows].max())) if self.is_training and len(rows) else 1
@@ -301,18 +293,3 @@ class WordBatches:
         return Batch(normalise(planes, self.spec), label, length,
                      [self.source.texts[row] for row in self.source.text_index[index]],
                      [self.source.reference(i) for i in index], index)
-
-
-class _Columns:
-    """Gives MindSpore the images and labels of the batches, an epoch each pass."""
-
-    def __init__(self, batches: WordBatches):
-        self._batches = batches
-
-    def __len__(self) -> int:
-        return self._batches.get_dataset_size()
-
-    def __iter__(self):
-        # A generator: MindSpore also calls iter() just to look, and only a pass that is used may count as an epoch.
-        for batch in self._batches:
-            yield batch.image, batch.label

@@ -29,9 +29,8 @@ class LabelTable:
         order = np.argsort(codes)
         place = np.minimum(np.searchsorted(codes[order], self._codes), len(codes) - 1)
         self._known = codes[order][place] == self._codes
-        kept = self._known
-        self._classes = order[place[kept]].astype(np.min_scalar_type(charset.blank))
-        row = self._row[kept]
+        self._classes = order[place[self._known]].astype(np.min_scalar_type(charset.blank))
+        row = self._row[self._known]
         self.length = np.bincount(row, minlength=len(folded))
         self.outside = self.text_length - self.length
         self._start = np.cumsum(self.length) - self.length

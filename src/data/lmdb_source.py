@@ -10,6 +10,11 @@ from src.common.errors import DataError
 from src.common.progress import Progress
 from src.data.source import LEXICONS, WordSource, check_folder
 
+try:
+    import lmdb
+except ImportError:  # everything but LMDB folders can be read without it, as where an ONNX file is evaluated
+    lmdb = None
+
 NUM_SAMPLES = b"num-samples"
 SHARED_LEXICON = b"lexicon-full"
 _SHOW_PROGRESS_FROM = 1_000_000
@@ -75,9 +80,9 @@ class Database:
             return self._open[self._key]
 
     def _new(self):
-        import lmdb  # lazily: whoever uses no LMDB need not have it
-
         path = os.path.join(self.folder, "data.mdb")
+        if lmdb is None:
+            raise DataError(f"reading {path} needs the Python package lmdb: install it as requirements.txt says")
         try:
             # lock=False: readers only, also from a read-only disk; readahead=False: access is random.
             environment = lmdb.open(self.folder, readonly=True, create=False, lock=False, readahead=False,
@@ -94,10 +99,9 @@ class Database:
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
-        import lmdb
-
+        environment = self.environment()
         try:
-            with self.environment().begin() as transaction:
+            with environment.begin() as transaction:
                 return transaction.get(key)
         except lmdb.Error as error:
             raise DataError(f"{self.folder}: {key.decode()}: {error}") from error
@@ -262,8 +266,6 @@ def _read_labels(database: Database, rows: dict[bytes, int], index: array, show_
         index: row of each sample; grows.
         show_progress: show it where there are many.
     """
-    import lmdb
-
     count = database.get(NUM_SAMPLES)
     if count is None:
         raise DataError(f"{database.folder} has no key num-samples: an unfinished LMDB (run its converter again), or "

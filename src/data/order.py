@@ -16,7 +16,7 @@ class Mixture:
     Attributes:
         names: of the parts.
         shares: of each; they add up to 1.
-        positions: of each, (P,) places in the kept samples.
+        positions: of each, (P,) places among the samples used.
     """
 
     names: Sequence[str]
@@ -66,13 +66,13 @@ def parse_mixture(text: str) -> dict[str, float]:
     return {name: share / sum(shares.values()) for name, share in shares.items()}
 
 
-def mixture(text: str, parts: Sequence[tuple[str, int, int]], kept: np.ndarray) -> tuple[np.ndarray, Mixture]:
+def mixture(text: str, parts: Sequence[tuple[str, int, int]], numbers: np.ndarray) -> tuple[np.ndarray, Mixture]:
     """Makes the mixture that 'train_mix' describes.
 
     Args:
         text: as for :func:`parse_mixture`; a name stands for the part of that name and all parts below it.
         parts: name, first sample and the one past the last, of each part of the set.
-        kept: (K,) numbers of the samples that can be trained on, rising.
+        numbers: (K,) numbers of the samples that can be trained on, rising.
 
     Returns:
         Those of the parts named, and the mixture, whose positions are places in them.
@@ -90,7 +90,7 @@ def mixture(text: str, parts: Sequence[tuple[str, int, int]], kept: np.ndarray) 
             if part[0] in taken:
                 raise ConfigError(f"train_mix: {name} and {taken[part[0]]} both hold {part[0]}")
             taken[part[0]] = name
-        samples = np.concatenate([kept[slice(*np.searchsorted(kept, part[1:]))] for part in own])
+        samples = np.concatenate([numbers[slice(*np.searchsorted(numbers, part[1:]))] for part in own])
         if not len(samples):
             raise ConfigError(f"train_mix: nothing of {name} can be trained on")
         chosen.append((name, share, samples))

@@ -9,6 +9,7 @@ import numpy as np
 
 from src.common.errors import ConfigError, DataError
 from src.data import transparency
+from src.data.options import ImageOptions
 
 # IGNORE_ORIENTATION: readers disagree on the EXIF orientation tag (the model zoo's PIL loader and most C++ code ignore
 # it), word crops do not carry one that means anything, and one rule for all programs is what makes their results equal.
@@ -54,8 +55,8 @@ class InputSpec:
             raise ConfigError(f"bucket_widths {', '.join(map(str, self.widths))} must rise and begin with 5 or more")
 
     @classmethod
-    def from_config(cls, config) -> "InputSpec":
-        """What ``image_height``, ``image_width``, ``keep_ratio`` and ``bucket_widths`` say.
+    def from_config(cls, config: object) -> "InputSpec":
+        """What the configuration says.
 
         Args:
             config: any object; what it lacks has the value of default_config.yaml.
@@ -63,17 +64,17 @@ class InputSpec:
         Raises:
             ConfigError: a value that cannot be.
         """
-        spec = cls(getattr(config, "image_height", cls.height), getattr(config, "image_width", cls.width))
-        if not getattr(config, "keep_ratio", False):
+        options = ImageOptions.from_config(config)
+        spec = cls(options.height, options.width)
+        if not options.keep_ratio:
             return spec
-        text = getattr(config, "bucket_widths", "")
-        if not text.strip():
+        if not options.bucket_widths.strip():
             return replace(spec, widths=tuple(max(8, round(spec.width * factor / 4) * 4) for factor in _BUCKETS))
         try:
-            return replace(spec, widths=tuple(int(width) for width in text.split(",")))
+            return replace(spec, widths=tuple(int(width) for width in options.bucket_widths.split(",")))
         except ValueError as error:
-            raise ConfigError(f"bucket_widths {text!r}: expected whole numbers with commas, such as 64, 100, 160"
-                              ) from error
+            raise ConfigError(f"bucket_widths {options.bucket_widths!r}: expected whole numbers with commas, such as "
+                              "64, 100, 160") from error
 
     @property
     def keep_ratio(self) -> bool:
@@ -211,11 +212,6 @@ def resize(image: np.ndarray, spec: InputSpec) -> np.ndarray:
     if image.shape[:2] == (spec.height, width):
         return image
     return cv2.resize(image, (width, spec.height), interpolation=cv2.INTER_LINEAR)
-
-
-def to_input(image: np.ndarray, spec: InputSpec) -> np.ndarray:
-    """One decoded image to what the network eats; (3, height, width) float32."""
-    return to_batch([image], spec)[0]
 
 
 def to_batch(images: Sequence[np.ndarray], spec: InputSpec, least_width: int = 1) -> np.ndarray:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.common.errors import ConfigError, DataError
-from src.data.source import WordSource, read_lines
+from src.common.files import read_lines
+from src.data.source import WordSource
 
 _ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -53,7 +54,7 @@ class Selection:
     """The words that count.
 
     Attributes:
-        kept: (K,) int64 numbers of the samples, rising.
+        numbers: (K,) int64 numbers of the samples, rising.
         protocol: name of the protocol, such as '860', or 'whole'.
         total: words of the set.
         dropped: reason -> how many are not counted.
@@ -61,7 +62,7 @@ class Selection:
         note: what else a reader should know; '' for nothing.
     """
 
-    kept: np.ndarray
+    numbers: np.ndarray
     protocol: str
     total: int
     dropped: dict[str, int]
@@ -70,7 +71,7 @@ class Selection:
 
     def summary(self) -> str:
         """One line for people."""
-        line = f"protocol {self.protocol}: {len(self.kept)} of {self.total} words count"
+        line = f"protocol {self.protocol}: {len(self.numbers)} of {self.total} words count"
         for reason, count in self.dropped.items():
             line += f"; dropped {count}: {reason}, such as {', '.join(self.examples)}"
         return line + (f"; {self.note}" if self.note else "")
@@ -120,13 +121,13 @@ def select_words(source: WordSource, protocol: str = "standard") -> Selection:
         raise DataError(f"{source.name}: the {protocol} words were chosen by eye: put the list of their images, "
                         f"protocol_{protocol}.txt (one a line), beside the annotation, or choose another "
                         f"eval_protocol; the {total} words here do not tell")
-    kept, left_out = np.flatnonzero(counts), np.flatnonzero(~counts)
-    if not len(kept):
+    numbers, left_out = np.flatnonzero(counts), np.flatnonzero(~counts)
+    if not len(numbers):
         raise DataError(f"{source.name}: none of its {total} words counts in eval_protocol {protocol}")
-    if len(kept) != int(protocol):
+    if len(numbers) != int(protocol):
         note = f"the whole benchmark has {protocol}"
     examples = [f"{source.text(i)!r} ({source.reference(i)})" for i in left_out[:5]]
-    return Selection(kept, protocol, total, {entry.reason: len(left_out)} if len(left_out) else {}, examples, note)
+    return Selection(numbers, protocol, total, {entry.reason: len(left_out)} if len(left_out) else {}, examples, note)
 
 
 def _listed(source: WordSource, path: str) -> np.ndarray:

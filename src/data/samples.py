@@ -11,7 +11,8 @@ from src.data.preprocess import InputSpec, decode_image, resize
 from src.data.source import WordSource
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-News = tuple[list[tuple[int, str]], int, int]
+# Numbers of unreadable images with the reasons, ``repeated`` and ``squeezed`` of a worker process.
+WorkerReport = tuple[list[tuple[int, str]], int, int]
 
 _NAMED_WARNINGS = 100  # further corrupted images are counted and kept in the list, but no longer printed one by one
 
@@ -21,7 +22,7 @@ class SampleReader:
 
     Args:
         source: the images and words.
-        kept: (K,) numbers of the samples to use; a position is a place in it.
+        numbers: (K,) numbers of the samples to use; a position is a place in it.
         spec: the network input.
         seed: of the augmentation.
         augment: see :class:`src.data.batches.WordBatches`.
@@ -32,14 +33,14 @@ class SampleReader:
         squeezed: with ``keep_ratio``, how often an image was narrowed to the largest width.
     """
 
-    def __init__(self, source: WordSource, kept: np.ndarray, spec: InputSpec, seed: int, augment: Augment | None):
+    def __init__(self, source: WordSource, numbers: np.ndarray, spec: InputSpec, seed: int, augment: Augment | None):
         self.source, self.spec, self.seed, self.augment = source, spec, seed, augment
         self.corrupted: list[str] = []
         self.repeated = self.squeezed = 0
-        self._kept = kept
+        self._numbers = numbers
         self._unreadable: dict[int, str] = {}
         self._lock = threading.Lock()
-        self._told: int | None = None  # in a worker process: how many unreadable images its parent knows of
+        self._reported: int | None = None  # in a worker process: how many unreadable images its parent knows of
 
     def read(self, planned: Sequence[int], epoch: int, first: int) -> tuple[list[np.ndarray], list[int]]:
         """Images and positions of those of the planned samples that can be read.
@@ -83,7 +84,7 @@ class SampleReader:
 
     def load(self, position: int, epoch: int, place: int) -> np.ndarray | None:
         """The resized image of one sample, not yet padded; None where it cannot be read; (height, width, 3) uint8."""
-        number = int(self._kept[position])
+        number = int(self._numbers[position])
         if number in self._unreadable:
             return None
         try:
@@ -109,7 +110,7 @@ class SampleReader:
             if number in self._unreadable:
                 return
             self._unreadable[number] = reason
-            if self._told is not None:
+            if self._reported is not None:
                 return
             self.corrupted.append(self.source.reference(number))
             count = len(self.corrupted)
@@ -124,21 +125,21 @@ class SampleReader:
                          f"{next(iter(self._unreadable.values()))}")
 
     def enter_worker(self) -> None:
-        """Makes this copy, in a process just forked, tell its parent what it notes instead of printing it."""
+        """Makes this copy, in a process just forked, report to its parent instead of printing."""
         self._lock = threading.Lock()  # another thread of the parent may have held it
-        self._told = len(self._unreadable)
+        self._reported = len(self._unreadable)
         self.repeated = self.squeezed = 0
 
-    def take_news(self) -> News:
+    def take_report(self) -> WorkerReport:
         """In a worker process: unreadable images, ``repeated`` and ``squeezed`` since the last call."""
-        news = list(self._unreadable.items())[self._told:] if len(self._unreadable) > self._told else []
+        report = list(self._unreadable.items())[self._reported:] if len(self._unreadable) > self._reported else []
         counts = self.repeated, self.squeezed
-        self._told, self.repeated, self.squeezed = len(self._unreadable), 0, 0
-        return news, *counts
+        self._reported, self.repeated, self.squeezed = len(self._unreadable), 0, 0
+        return report, *counts
 
-    def add_news(self, news: News) -> None:
-        """In the parent: enters what a worker process has noted."""
-        for number, reason in news[0]:
+    def add_report(self, report: WorkerReport) -> None:
+        """In the parent: takes over what a worker process has met."""
+        for number, reason in report[0]:
             self.note(number, reason)
-        self.repeated += news[1]
-        self.squeezed += news[2]
+        self.repeated += report[1]
+        self.squeezed += report[2]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from src.common.errors import DataError
+from src.common.files import path_fault, printable, read_lines
 from src.data.preprocess import read_bytes
 
 LEXICONS = ("50", "1k", "full")
@@ -266,11 +267,6 @@ class ImageListSource(FileSource):
         return image.strip(), text.strip()
 
 
-def printable(path: str | bytes) -> str:
-    r"""A path as text that can be printed and written: bytes that are not UTF-8 become ``\xe4`` and the like."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def companion(annotation: str, name: str) -> str:
     """The path of a list that belongs to an annotation: ``lexicon_50_x.txt`` beside ``annotation_x.txt``."""
     folder, file = os.path.split(annotation)
@@ -306,37 +302,3 @@ def check_finished(name: str, folder: str) -> None:
     if os.path.exists(os.path.join(folder, UNFINISHED)):
         raise DataError(f"{name}: {folder} holds an unfinished conversion: run its converter again (see {UNFINISHED} "
                         "there)")
-
-
-def read_lines(path: str) -> list[tuple[int, str]]:
-    """The lines of a UTF-8 text file (a byte order mark is dropped) that are not blank, each with its number from 1.
-
-    Raises:
-        DataError: the file cannot be read or is not UTF-8; the message names the line.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        content = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {number}: not UTF-8 text (byte 0x{data[error.start]:02x})") from error
-    # Not splitlines(): it also breaks at characters that may stand inside a word, such as U+2028.
-    lines = enumerate((line.rstrip("\r") for line in content.split("\n")), 1)
-    return [(number, line) for number, line in lines if line.strip()]
-
-
-def path_fault(path: str) -> str:
-    """Why an annotated image path cannot be used: empty, absolute, or climbing out of the folder; '' if it can."""
-    if not path:
-        return "the path of the image is empty"
-    if "\0" in path:
-        return "the path of the image holds a zero byte"
-    if path[0] in "/\\" or (len(path) > 2 and path[1:3] in (":\\", ":/")):
-        return "the path of the image must be relative to the folder"
-    if ".." in path.replace("\\", "/").split("/"):
-        return "the path of the image climbs out of the folder"
-    return ""

@@ -5,8 +5,9 @@ import os
 import numpy as np
 
 from src.common.errors import ConfigError, DataError
+from src.common.files import path_fault
 from src.common.progress import Progress
-from src.data.source import FileSource, check_finished, check_folder, path_fault
+from src.data.source import FileSource, check_finished, check_folder
 
 SPLITS = ("train", "val", "test")
 _BLOCK = 1 << 24  # bytes of annotation parsed at a time

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from src.common.errors import DataError
-from src.common.memory import keep_freed_memory
+from src.common.system import keep_freed_memory
 
 T = TypeVar("T")
 # Number of the step, epoch, slot and number of positions; written at once, so that it arrives whole at one process.

@@ -59,15 +59,13 @@ class Exporter:
         # On Ascend the network computes in float16, and so does what MindSpore exports there.
         ascend = self.config.device_target == "Ascend"
         net = load_network(self.config, self.checkpoint, full_precision=False) if ascend else self.net
-        with written(path) as (partial, keep), written(sidecar_path(path)) as (partial_json, keep_json):
+        with written(path) as partial, written(sidecar_path(path)) as partial_json:
             write_mindspore(net, partial, file_format, sizes.batch, info.image_height, sizes.width)
             verdict = "not compared: MindSpore cannot load AIR again"
             if file_format == "MINDIR":
                 verdict = self._check(net, load_mindir(partial), info, str(path), probes(info.spec, sizes))
             shape = [sizes.batch or -1, 3, info.image_height, sizes.width or -1]
             write_sidecar(partial, info, {"input_shape": shape}).replace(partial_json)
-            keep()
-            keep_json()
         _report(path, sizes, verdict)
 
     def write_onnx(self, calibration: list[str]) -> None:
@@ -104,10 +102,9 @@ class Exporter:
                    suffix: str) -> None:
         """Writes a model, compares it with the checkpoint on the batches, and keeps it when it is close enough."""
         path = target_path(self.config, "ONNX", suffix)
-        with written(path) as (partial, keep):
+        with written(path) as partial:
             partial.write_bytes(model.SerializeToString())
             verdict = self._check(self.net, OnnxNetwork(partial), info, str(path), batches)
-            keep()
         _report(path, sizes, verdict)
 
     def _check(self, net: nn.Cell, exported: Forward, info: ModelInfo, name: str, batches: list[np.ndarray]) -> str:

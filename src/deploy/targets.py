@@ -1,12 +1,13 @@
 """What export.py is asked for: formats, sizes, and the files to write."""
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from src.common.errors import ConfigError
+from src.common.files import replacing
 
 FORMATS = ("MINDIR", "AIR", "ONNX")
 _ENDINGS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx"}
@@ -84,12 +85,11 @@ def target_path(config: Any, file_format: str, suffix: str = "") -> Path:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Lets a file appear only when it is complete and checked.
+def written(path: Path) -> Iterator[Path]:
+    """Lets a file appear only when it is complete and the checks inside the block have passed.
 
     Yields:
-        The path to write to, in the same folder, and what to call when the file is good. Without that call nothing
-        stays behind.
+        The path to write to, in the same folder; nothing is there yet.
 
     Raises:
         ConfigError: a folder has that name.
@@ -97,12 +97,6 @@ def written(path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     """
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; choose another file_name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    partial.write_bytes(b"")  # fails here, with the file's name, where nothing can be written
-    partial.unlink()
-    try:
-        yield partial, lambda: os.replace(partial, path)
-    finally:
-        if partial.exists():
-            partial.unlink()
+    with replacing(path) as temporary:
+        os.remove(temporary)  # some exporters append to what is there
+        yield Path(temporary)

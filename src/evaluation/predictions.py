@@ -1,10 +1,12 @@
 """A file of all predictions: path, truth, prediction and confidence of every word, separated by tabs."""
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from src.common.errors import ConfigError
+from src.common.files import writing
 from src.reading.reading import Reading
 
 COLUMNS = ("path", "truth", "prediction", "confidence")
@@ -28,9 +30,9 @@ class PredictionFile:
     def __init__(self, path: str):
         if os.path.isdir(path):
             raise ConfigError(f"save_predictions {path} is a folder; name a file in it")
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        self.path, self._partial = path, f"{path}.part"
-        self._file = open(self._partial, "w", encoding="utf-8", errors="surrogateescape", newline="\n")  # noqa: SIM115
+        self.path = path
+        self._stack = ExitStack()
+        self._file = self._stack.enter_context(writing(path))
         self._row(COLUMNS)
 
     def add(self, paths: Iterable[str], truths: Iterable[str], readings: Iterable[Reading]) -> None:
@@ -45,8 +47,4 @@ class PredictionFile:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
-        if kind is None:
-            os.replace(self._partial, self.path)
-        else:
-            os.remove(self._partial)
+        self._stack.__exit__(kind, error, trace)

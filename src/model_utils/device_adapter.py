@@ -4,7 +4,7 @@ import re
 import sys
 from importlib import metadata
 
-from src.common.quiet import no_warnings
+from src.common.system import no_warnings
 from src.model_utils.local_adapter import get_device_id, get_device_num, get_job_id, get_rank_id
 
 __all__ = ["apply_cpu_cap", "get_device_id", "get_device_num", "get_job_id", "get_rank_id", "resolve_device_target"]

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 
 from src.common.errors import DataError
-from src.data.source import path_fault
+from src.common.files import path_fault
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # What the readers of archives raise on broken or encrypted ones, and a full disk.

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from src.common.errors import DataError
-from src.common.file_lock import FileLock
+from src.common.files import FileLock
 
 
 def once_per_node(path: str, source: str, rank: int, action: Callable[[], None], what: str) -> None:

@@ -18,11 +18,11 @@ _LEXICON_ODDS = 1e4
 class LexiconDecoder:
     """Reads the lexicon word with the highest p(word | image); always exact unless ``delta`` is given.
 
-    Words are compared after ``src.metric.normalise`` and read back as the lexicon spells them. The confidence is the
-    word's share: p(word | image) / (sum over the lexicon + the rest / 10,000). The rest is all that the network holds
-    possible and the lexicon does not have; it counts so little because a lexicon is given where its words are what can
-    be expected, and it counts at all so that an image of some other word is not read with certainty. With one large
-    lexicon only words near the best one are in the sum (see ``src.reading.lexicon.Lexicon.rivals``).
+    Words are compared after ``src.common.charset.normalise`` and read back as the lexicon spells them. The confidence
+    is the word's share: p(word | image) / (sum over the lexicon + the rest / 10,000). The rest is all that the network
+    holds possible and the lexicon does not have; it counts so little because a lexicon is given where its words are
+    what can be expected, and it counts at all so that an image of some other word is not read with certainty. With one
+    large lexicon only words near the best one are in the sum (see ``src.reading.lexicon.Lexicon.rivals``).
 
     Args:
         charset: the classes.

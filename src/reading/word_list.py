@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.common.charset import Charset, normalise
-from src.common.edit_distance import code_points
+from src.common.charset import Charset, code_points, normalise
 from src.common.errors import ConfigError
 
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from src.common.errors import CRNNError, DataError
+from src.common.files import write_text
 from src.render.fonts import FontFace
 from src.render.layout import SUBFOLDER_IMAGES, Chunk
 from src.render.renderer import WordRenderer
@@ -44,9 +45,7 @@ def draw_folder(renderer: WordRenderer, root: Path, job: Job, tick: Callable[[in
         if tick and position % 50 == 49:
             tick(50)
     mark = root / str(chunk.folder) / DONE
-    part = mark.with_suffix(".tmp")
-    part.write_text("".join(lines), encoding="ascii")
-    part.replace(mark)
+    write_text(mark, "".join(lines))
     if tick:
         tick(chunk.count % 50)
 

@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from src.common.cores import available_cores
 from src.common.errors import ConfigError, DataError
+from src.common.files import FileLock, write_lines, write_text, writing
 from src.common.progress import Progress
+from src.common.system import available_cores
 from src.render.fonts import find_fonts
 from src.render.layout import Chunk, chunks
 from src.render.pool import DONE, jobs_of, run_jobs
@@ -150,11 +150,11 @@ def _clear(root: Path) -> None:
 
 def _finish(root: Path, plan: WordPlan, report: dict[str, object], counts: dict[str, int]) -> None:
     """Writes lexicon and annotations, marks the set as complete and removes the working files."""
-    _write_text(root / "lexicon.txt", (word + "\n" for word in plan.lexicon))
+    write_lines(root / "lexicon.txt", plan.lexicon)
     folders = list(chunks(counts))
     for split in SPLITS:
-        _write_text(root / f"annotation_{split}.txt", _lines(root, [item for item in folders if item.split == split]))
-    _write_text(root / "annotation.txt", _lines(root, folders))
+        _write_parts(root / f"annotation_{split}.txt", _lines(root, [item for item in folders if item.split == split]))
+    _write_parts(root / "annotation.txt", _lines(root, folders))
     _write_json(root / COMPLETE, report)
     (root / STARTED).unlink()
     for chunk in folders:
@@ -166,14 +166,13 @@ def _lines(root: Path, folders: list[Chunk]) -> Iterator[str]:
         yield (root / str(chunk.folder) / DONE).read_text(encoding="ascii")
 
 
-def _write_text(path: Path, parts: Iterator[str]) -> None:
-    with open(path.with_suffix(".tmp"), "w", encoding="utf-8", newline="\n") as file:
+def _write_parts(path: Path, parts: Iterator[str]) -> None:
+    with writing(path) as file:
         file.writelines(parts)
-    path.with_suffix(".tmp").replace(path)
 
 
 def _write_json(path: Path, value: dict[str, object]) -> None:
-    _write_text(path, iter([json.dumps(value, indent=1, ensure_ascii=False) + "\n"]))
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def _read(path: Path) -> dict[str, object] | None:
@@ -188,15 +187,6 @@ def _hash(words: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
-@contextmanager
-def _lock(root: Path) -> Iterator[None]:
+def _lock(root: Path) -> FileLock:
     """Lets one process at a time draw into a folder; another one waits, and then finds the set complete."""
-    try:
-        import fcntl
-    except ImportError:  # not a Unix
-        yield
-        return
-    path = root / ".synth.lock"
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return FileLock(str(root / ".synth.lock"))

@@ -1,8 +1,6 @@
 """Finds the benchmark sets under a folder: converted ones, LMDB folders, and genuine ones, which it has converted."""
 import contextlib
 import hashlib
-import importlib
-import io
 import json
 import os
 import re
@@ -10,7 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from src.common.errors import DataError
-from src.convert.conversion import UNFINISHED, write_whole
+from src.common.files import write_text
+from src.convert.iiit5k import MatOptions, convert_iiit5k
+from src.convert.photographs import TagsetOptions, convert_ic03, convert_svt
+from src.data.source import UNFINISHED
 from src.dataset import SOURCES
 from src.report.benchmarks import BENCHMARKS
 
@@ -20,13 +21,8 @@ _LISTS = ("annotation.txt", "labels.tsv")
 _NAMES = {"iiit5k": "iiit5k", "iiit": "iiit5k", "svt": "svt", "svtp": "svtp", "svtperspective": "svtp", "ic03": "ic03",
           "icdar03": "ic03", "icdar2003": "ic03", "ic13": "ic13", "icdar13": "ic13", "icdar2013": "ic13",
           "ic15": "ic15", "icdar15": "ic15", "icdar2015": "ic15", "cute": "cute80", "cute80": "cute80"}
-# A genuine file -> its set, converter, and the arguments that name the file and its folder.
-_GENUINE = {
-    "testdata.mat": ("iiit5k", "convert_iiit5k", ("-m", "-i")),
-    "testCharBound.mat": ("iiit5k", "convert_iiit5k", ("-m", "-i")),
-    "test.xml": ("svt", "convert_svt", ("-x", "-d")),
-    "words.xml": ("ic03", "convert_ic03", ("-x", "-d")),
-}
+# A genuine file -> its set.
+_GENUINE = {"testdata.mat": "iiit5k", "testCharBound.mat": "iiit5k", "test.xml": "svt", "words.xml": "ic03"}
 # Genuine files that are read as they come.
 _READY = {"Challenge2_Test_Task3_GT.txt": "ic13", "Challenge4_Test_Task3_GT.txt": "ic15"}
 
@@ -154,7 +150,7 @@ def _classify(root: str, folder: str, files: set[str]) -> FoundSet | str:
             return f"holds {listed}, but its name is not that of a benchmark set"
         return _found(dataset, folder)
     genuine = next(name for name in _GENUINE if name in marks)
-    return _found(_GENUINE[genuine][0], folder, genuine)
+    return _found(_GENUINE[genuine], folder, genuine)
 
 
 def _found(dataset: str, folder: str, genuine: str = "") -> FoundSet | str:
@@ -201,7 +197,6 @@ def convert(found: FoundSet, cache: str) -> None:
     """
     if not found.genuine:
         return
-    _, program, options = _GENUINE[found.genuine]
     source = os.path.join(found.place, found.genuine)
     state = os.stat(source)
     stamp = json.dumps([os.path.realpath(source), state.st_size, state.st_mtime_ns])
@@ -212,15 +207,16 @@ def convert(found: FoundSet, cache: str) -> None:
         with open(done, encoding="utf-8") as file:
             found.notes += json.load(file)
         return
-    arguments = [options[0], source, options[1], found.place, "-o", folder, "--overwrite"]
-    with contextlib.redirect_stdout(io.StringIO()):  # its advice on how to use the folder is not for this reader
-        code = importlib.import_module(program).main(arguments)
-    notes = [f"converted from {found.genuine}"]
-    if code:
-        with open(os.path.join(folder, "report.txt"), encoding="utf-8") as file:
-            left_out = file.read().splitlines()
-        first = ": ".join(left_out[0].split("\t"))
-        notes.append(f"{len(left_out)} entries could not be converted, the first: {first}")
+    annotation = os.path.join(folder, "annotation.txt")
+    if found.dataset == "iiit5k":
+        report = convert_iiit5k(MatOptions(source, found.place, folder, annotation, overwrite=True)).report
     else:
-        write_whole(done, json.dumps(notes).encode())
+        convert_photographs = convert_svt if found.dataset == "svt" else convert_ic03
+        report = convert_photographs(TagsetOptions(source, found.place, folder, annotation, overwrite=True)).report
+    notes = [f"converted from {found.genuine}"]
+    if report.finish(os.path.join(folder, "report.txt")):
+        first = ": ".join(report.problems[0])
+        notes.append(f"{len(report.problems)} entries could not be converted, the first: {first}")
+    else:
+        write_text(done, json.dumps(notes))
     found.notes += notes

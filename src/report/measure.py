@@ -84,7 +84,7 @@ def measure(found: FoundSet, config, forward: Forward, charset: Charset,
     selections: dict[str, np.ndarray] = {}
     for key in found.keys:
         try:
-            selections[key] = select_words(source, "whole" if found.dataset == "lmdb" else BY_KEY[key].protocol).kept
+            selections[key] = select_words(source, "whole" if found.dataset == "lmdb" else BY_KEY[key].protocol).numbers
         except DataError as error:
             measured.rows.append(Row(key, "none", note=str(error)))
     complete = [key for key, kept in selections.items() if len(kept) == BY_KEY[key].words]

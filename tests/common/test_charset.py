@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from src.common.charset import Charset, normalise, required_steps
+from src.common.charset import Charset, code_points, normalise, required_steps
 from src.common.errors import ConfigError, DataError
 
 DIGITS_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -30,7 +30,6 @@ def test_unknown_characters_are_named_once_in_order():
     assert charset.unknown("É-x-É!") == ["é", "-", "!"]
     with pytest.raises(DataError, match=r"'é' '-'.*charset"):
         charset.encode("É-x")
-    assert charset.encode_known("É-x").tolist() == [33]
 
 
 @pytest.mark.parametrize("index", [-1, 36, 37])
@@ -75,3 +74,8 @@ def test_normalise_follows_the_protocol():
     assert normalise("A1", Charset("0123456789")) == "a1"  # a digit reader must not be forgiven the letters
     assert normalise("Cab!?", Charset("abcABC!")) == "Cab!?"
     assert normalise("Don't", Charset("abcdefghijklmnopqrstuvwxyz'")) == "don't"
+
+
+def test_code_points_pad_with_zero():
+    codes, lengths = code_points(["ab", "", "\U0001f600"])
+    assert codes.tolist() == [[97, 98], [0, 0], [0x1F600, 0]] and lengths.tolist() == [2, 0, 1]

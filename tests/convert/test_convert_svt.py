@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+import src.common.files
 import src.convert.conversion
 from convert_lmdb import main as convert_lmdb
 from convert_svt import main
@@ -197,15 +198,15 @@ def test_bad_items_are_left_out_and_reported(tmp_path, capsys):
 def test_a_second_run_over_a_half_written_output(tmp_path, monkeypatch):
     folder = tmp_path / "d"
     arguments = make(folder, image("img/1.png", *(box(i, 0, 20, 20, f"W{i}") for i in range(6))))
-    write_whole, count = src.convert.conversion.write_whole, 0
+    write_bytes, count = src.common.files.write_bytes, 0
 
-    def interrupted(path, data):
+    def interrupted(path, data, durable):
         nonlocal count
         count += 1
         if count == 4:
             raise KeyboardInterrupt
-        write_whole(path, data)
-    monkeypatch.setattr("src.convert.tagset.write_whole", interrupted)
+        write_bytes(path, data, durable)
+    monkeypatch.setattr("src.convert.tagset.write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(arguments)
     monkeypatch.undo()

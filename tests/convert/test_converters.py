@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+import src.common.files
 import src.convert.conversion
 import src.convert.lmdb_writer
 from src.common.errors import DataError
@@ -160,7 +161,7 @@ def test_cut_off_at_any_write_and_run_again(tmp_path, converter, monkeypatch):
     monkeypatch.setattr(src.convert.lmdb_writer, "_BATCH_SAMPLES", 2)
     arguments = converter.make(tmp_path / "in", WORDS)
     module = importlib.import_module(converter.program)
-    real, write, limit, count = src.convert.conversion.write_whole, src.convert.lmdb_writer.LmdbWriter._write, 0, 0
+    real, write, limit, count = src.common.files.replacing, src.convert.lmdb_writer.LmdbWriter._write, 0, 0
 
     def tick():
         nonlocal count
@@ -168,9 +169,7 @@ def test_cut_off_at_any_write_and_run_again(tmp_path, converter, monkeypatch):
         if count > limit:
             raise KeyboardInterrupt
 
-    for name in ("src.convert.conversion", "src.convert.tagset", converter.program):
-        if hasattr(importlib.import_module(name), "write_whole"):
-            monkeypatch.setattr(f"{name}.write_whole", lambda *a: (tick(), real(*a)))
+    monkeypatch.setattr(src.common.files, "replacing", lambda *a: (tick(), real(*a))[1])
     monkeypatch.setattr(src.convert.lmdb_writer.LmdbWriter, "_write", lambda *a: (tick(), write(*a)))
     while True:
         out, count = tmp_path / f"out{limit}", 0

@@ -9,11 +9,16 @@ import pytest
 from src.common.errors import ConfigError
 from src.convert.lmdb_writer import LmdbWriter
 from src.data.augment import PRESETS, Augmenter, Strengths, create_augment, parse_strengths
+from src.data.options import AugmentOptions
 from src.data.preprocess import InputSpec, resize
 from src.dataset import create_dataset
 from tests.word_sets import config, make_set, same
 
 SPEC = InputSpec()
+
+
+def configured(**keys):
+    return create_augment(AugmentOptions.from_config(config(**keys)), SPEC)
 EFFECTS = [field.name for field in dataclasses.fields(Strengths)]
 
 
@@ -171,18 +176,18 @@ def test_evaluation_is_never_augmented(tmp_path):
 
 
 def test_settings():
-    assert create_augment(config(), SPEC) is None and create_augment(config(augment="none"), SPEC) is None
-    assert create_augment(config(augment="light"), SPEC).strengths == PRESETS["light"]
-    changed = create_augment(config(augment="light", augment_strengths=" rotation: 7.5,jpeg:0 "), SPEC).strengths
+    assert configured() is None and configured(augment="none") is None
+    assert configured(augment="light").strengths == PRESETS["light"]
+    changed = configured(augment="light", augment_strengths=" rotation: 7.5,jpeg:0 ").strengths
     assert changed == dataclasses.replace(PRESETS["light"], rotation=7.5, jpeg=0)
-    assert create_augment(config(augment_strengths="curve:0.1"), SPEC).strengths == Strengths(curve=0.1)
+    assert configured(augment_strengths="curve:0.1").strengths == Strengths(curve=0.1)
     zero = ",".join(f"{name}:0" for name in EFFECTS)
-    assert create_augment(config(augment="strong", augment_strengths=zero), SPEC) is None
+    assert configured(augment="strong", augment_strengths=zero) is None
     for text in ("rotation", "rotation:x", "rotation:-1", "rotation:90", "turn:3", "rotation:1,rotation:2", "jpeg:nan"):
         with pytest.raises(ConfigError, match="augment_strengths"):
             parse_strengths(text, Strengths())
     with pytest.raises(ConfigError, match="augment 'wild': expected one of none, light, strong"):
-        create_augment(config(augment="wild"), SPEC)
+        configured(augment="wild")
 
 
 def test_strong_is_stronger_than_light():

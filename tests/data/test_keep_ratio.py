@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.common.errors import ConfigError
-from src.data.preprocess import InputSpec, num_steps, read_image, resize, to_batch, to_input, width_for_steps
+from src.data.preprocess import InputSpec, num_steps, read_image, resize, to_batch, width_for_steps
 from src.dataset import create_dataset
 from tests.word_sets import config, indices, same
 
@@ -69,7 +69,7 @@ def test_padding_repeats_the_last_column():
         expected = np.concatenate([image, np.repeat(image[:, -1:], 64 - image.shape[1], axis=1)], axis=1)
         np.testing.assert_allclose(planes, (expected.transpose(2, 0, 1) - 127.5) / 127.5, atol=1e-6)
     assert to_batch(images, SPEC, 65).shape[3] == 100 and to_batch(images, SPEC, 999).shape[3] == 200
-    assert to_batch([], SPEC).shape == (0, 3, 32, 40) and to_input(images[0], SPEC).shape == (3, 32, 40)
+    assert to_batch([], SPEC).shape == (0, 3, 32, 40) and to_batch(images[:1], SPEC).shape == (1, 3, 32, 40)
 
 
 def test_evaluation_reads_every_image_once_at_its_own_width(tmp_path):
@@ -86,7 +86,7 @@ def test_evaluation_reads_every_image_once_at_its_own_width(tmp_path):
         for image, i, text in zip(batch.image, batch.index, batch.text, strict=True):
             assert text == f"w{i}"
             # The width of an image does not depend on its neighbours in the batch.
-            np.testing.assert_array_equal(image, to_input(read_image(f"{path}/{i}.png"), SPEC))
+            np.testing.assert_array_equal(image, to_batch([read_image(f"{path}/{i}.png")], SPEC)[0])
     for width in SPEC.widths:
         sizes = [len(batch) for batch in batches if batch.image.shape[3] == width]
         assert sizes[:-1] == [8] * (len(sizes) - 1)
@@ -121,7 +121,7 @@ def test_training_batches_are_wide_enough_for_ctc(tmp_path):
     # Narrow images with long words: 20 letters and 19 repeats need 39 steps.
     path = make(tmp_path / "d", [1] * 16, ["a" * 20] * 16)
     data = dataset(path, 8, True)
-    assert data.report.kept == 16 and data.report.steps == num_steps(200)
+    assert data.report.used == 16 and data.report.steps == num_steps(200)
     for batch in data:
         assert batch.image.shape[3] == 200 and num_steps(200) >= 39 > num_steps(100)
     assert {batch.image.shape[3] for batch in dataset(path)} == {40}  # evaluation does not look at the words

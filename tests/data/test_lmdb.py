@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import src.convert.lmdb_writer
-from convert_lmdb import convert, main
+from convert_lmdb import main
 from src.common.errors import ConfigError, DataError
+from src.convert.lmdb_set import write_samples
 from src.convert.lmdb_writer import LmdbWriter
 from src.data.lmdb_source import Database, LmdbSource
 from src.dataset import create_dataset, open_source
@@ -232,7 +233,7 @@ def test_an_interrupted_run_is_recognised_and_goes_on(tmp_path, monkeypatch, cap
     read = []
     source_read = src.data.source.FileSource.read
     monkeypatch.setattr(src.data.source.FileSource, "read", lambda self, i: (read.append(i), source_read(self, i))[1])
-    monkeypatch.setattr("convert_lmdb._expected_bytes", lambda *_: 0)
+    monkeypatch.setattr("src.convert.lmdb_set._expected_bytes", lambda *_: 0)
     assert run(folder, tmp_path / "out") == 3
     assert "going on after" in capsys.readouterr().out and 0 < min(read) < 30 and max(read) == 29
     monkeypatch.undo()
@@ -311,7 +312,7 @@ def test_protocol_and_merging(tmp_path):
 def test_convert_keeps_the_order_with_many_threads(tmp_path):
     source = open_source("iiit5k", make_set(tmp_path / "set", 300), "train")
     writer = LmdbWriter(str(tmp_path / "out"), "test")
-    assert convert(source, np.arange(300)[::-1], writer, workers=7, show_progress=False) == []
+    assert write_samples(source, np.arange(300)[::-1], writer, workers=7, show_progress=False) == []
     assert [word for word, _ in content(tmp_path / "out")] == [f"word{i}" for i in range(299, -1, -1)]
 
 

@@ -70,7 +70,7 @@ def test_lmdb_training_with_shares(tmp_path):
         assert main(["-d", "iiit5k", "-p", folder, "-o", str(tmp_path / "all" / name)]) == 0
     path = str(tmp_path / "all")
     data = create_dataset("lmdb", path, 8, config=config(train_mix="MJ:1,ST:1"))
-    assert (data.report.kept, data.report.total, data.report.unmixed, data.get_dataset_size()) == (80, 88, 8, 10)
+    assert (data.report.used, data.report.total, data.report.unmixed, data.get_dataset_size()) == (80, 88, 8, 10)
     assert "80 of 88 words used for training; mixed 50 % MJ (64), 50 % ST (16); 8 in parts" in data.report.summary()
     for epoch in (0, 1):
         batches = list(data.epoch(epoch))

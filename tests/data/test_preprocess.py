@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.common.errors import ConfigError, DataError
-from src.data.preprocess import InputSpec, decode_image, num_steps, read_image, resize, to_batch, to_input
+from src.data.preprocess import InputSpec, decode_image, num_steps, read_image, resize, to_batch
 
 
 def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -140,11 +140,11 @@ def test_batch_is_normalised_planes_in_bgr_order():
     for image, row in zip(images, batch, strict=True):
         expected = (cv2.resize(image, (100, 32)).astype(np.float64) - 127.5) / 127.5
         np.testing.assert_allclose(row, expected.transpose(2, 0, 1), atol=2e-7)
-        assert np.abs(to_input(image, spec) - row).max() <= 1e-6
+        assert np.abs(to_batch([image], spec)[0] - row).max() <= 1e-6
     assert batch.min() >= -1 and batch.max() <= 1
     blue = np.zeros((32, 100, 3), np.uint8)
     blue[..., 0] = 255
-    assert to_input(blue, spec)[:, 0, 0].tolist() == [1.0, -1.0, -1.0]
+    assert to_batch([blue], spec)[0, :, 0, 0].tolist() == [1.0, -1.0, -1.0]
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (32, 1), (1, 100), (33, 101)])

@@ -18,7 +18,7 @@ def source(folder, name, words=WORDS, **files):
 
 
 def kept(*arguments):
-    return select_words(*arguments).kept.tolist()
+    return select_words(*arguments).numbers.tolist()
 
 
 def test_rules(tmp_path):
@@ -79,7 +79,7 @@ def test_create_dataset_applies_it_in_evaluation_only(tmp_path):
         dataset = create_dataset("ic13", path, 3, is_training=False, config=config(eval_protocol=protocol))
         assert [i for batch in dataset for i in batch.index.tolist()] == expected
         assert [text for batch in dataset for text in batch.text] == [words[i] for i in expected]
-        assert dataset.num_samples == dataset.report.kept == len(expected) and dataset.report.total == 4
+        assert dataset.num_samples == dataset.report.used == len(expected) and dataset.report.total == 4
         assert (dataset.report.outside_charset > 0) == (1 in expected)
     training = create_dataset("ic13", path, 1, config=config(eval_protocol="857"))
-    assert training.report.kept == 3 and training.report.selection is None
+    assert training.report.used == 3 and training.report.selection is None

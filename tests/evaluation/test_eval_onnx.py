@@ -30,7 +30,7 @@ from tests.scripts.test_scripts import Sandbox
 from tests.words import WORDS, draw_word
 
 # What README says eval_onnx.py needs.
-NEEDED = ("numpy", "onnxruntime", "cv2", "yaml")
+NEEDED = ("numpy", "onnxruntime", "cv2", "yaml", "rapidfuzz")
 ABSENT = ("mindspore", "torch", "onnx", "scipy", "lmdb", "PIL", "pytest")
 
 

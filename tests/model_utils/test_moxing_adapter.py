@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from src.common.errors import ConfigError, DataError
-from src.common.file_lock import FileLock
+from src.common.files import FileLock
 from src.model_utils.config import load_config
 from src.model_utils.moxing_adapter import is_inside, modelarts
 from src.modelarts.archives import unpack_archives

@@ -234,13 +234,12 @@ def export_for_lite(checkpoint_path: str | os.PathLike, out_path: str | os.PathL
     target = Path(out_path)
     if target.suffix != ".mindir":
         target = target.with_name(target.name + ".mindir")
-    with written(target) as (partial, keep):
+    with written(target) as partial:
         write_mindspore(UnrolledCRNN(net, spec.width), partial, "MINDIR", batch, spec.height, spec.width)
         rewrite_file(partial, partial)
         forward, written_one = network_forward(net, 1), load_mindir(partial)
         pairs = [(forward(images), written_one(images)) for images in probes(spec, Sizes(batch, spec.width))]
         verdict = require_close(measure(pairs), "float32", str(target))
-        keep()
     info = ModelInfo.of(charset, config.model_version, spec, temperature=config.temperature)
     write_sidecar(target, info, {"input_shape": [batch or -1, 3, spec.height, spec.width],
                                  "written_for": "MindSpore Lite"})

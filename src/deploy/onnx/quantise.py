@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnxruntime import quantization
 
-from src.common.quiet import no_warnings
+from src.common.system import no_warnings
 from src.deploy.metadata import ModelInfo
 from src.deploy.onnx.graph import INPUT, set_info
 

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from src.common.memory import _USERS_OWN
+from src.common.system import _USERS_OWN
 from tests.word_sets import make_set
 
 PROGRAM = """
 import resource, sys
-from src.common.memory import keep_freed_memory
+from src.common.system import keep_freed_memory
 from tests.word_sets import train
 data = train(sys.argv[1], 64, num_parallel_workers=2)
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,0 +1,93 @@
+"""Files that are whole or not there."""
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from src.common.errors import DataError
+from src.common.files import FileLock, read_lines, replacing, write_bytes, write_lines, write_text, writing
+
+
+def test_what_is_written_and_with_which_permissions(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    before = os.umask(0o027)
+    try:
+        write_lines(path, ["é", "café\udcff"])
+        assert path.read_bytes() == b"\xc3\xa9\ncaf\xc3\xa9\xff\n"
+        write_text(path, "a\r\nb")
+        assert path.read_bytes() == b"a\r\nb"
+        write_bytes(path, b"\0")
+        # A library may give its file permissions of its own.
+        with replacing(path) as temporary:
+            os.chmod(temporary, 0o400)
+        assert path.read_bytes() == b"" and stat.S_IMODE(path.stat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+    assert [one.name for one in path.parent.iterdir()] == ["b.txt"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError(28, "No space left on device")])
+def test_any_error_keeps_the_old_file(tmp_path, error):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises((KeyboardInterrupt, ValueError, OSError)) as caught, writing(path) as file:
+        file.write("new")
+        raise error
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    if isinstance(error, OSError):
+        assert caught.value.filename == str(path)
+
+
+def test_a_block_that_removes_the_temporary_file_keeps_the_old_one(tmp_path):
+    path = tmp_path / "x.ckpt"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        assert temporary.endswith(".ckpt")
+        os.remove(temporary)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_errors_name_the_file_that_was_wanted(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "folder", tmp_path / "file" / "x"):
+        with pytest.raises(OSError) as caught:
+            write_bytes(path, b"x")
+        assert caught.value.filename in (str(path), str(path.parent)) and caught.value.filename2 is None
+    assert not list((tmp_path / "folder").iterdir()) and not list(tmp_path.glob(".part*"))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, repo):
+    """A limit on the size of files stands for the disk."""
+    code = ("import resource, sys\nfrom src.common.errors import run_main\nfrom src.common.files import write_bytes\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            "run_main(lambda argv: write_bytes(sys.argv[1], bytes(5000)))")
+    full = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x")], cwd=repo, capture_output=True, text=True,
+                          timeout=60)
+    assert (full.returncode, full.stderr) == (2, f"error: {tmp_path / 'x'}: File too large\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_read_lines(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes("\ufeffone\r\n\n \ntwo\u2028still two\n".encode())
+    assert read_lines(str(path)) == [(1, "one"), (4, "two\u2028still two")]
+    path.write_bytes(b"one\n\xff\n")
+    with pytest.raises(DataError, match=r"x.txt, line 2: not UTF-8 text \(byte 0xff\)"):
+        read_lines(str(path))
+    with pytest.raises(DataError, match="cannot read .*nothere: No such file"):
+        read_lines(str(tmp_path / "nothere"))
+
+
+def test_a_lock_is_for_one(tmp_path):
+    first, second = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
+    with first:
+        first.write(b"note")
+        assert not second.acquire(wait=False) and first.read() == b"note"
+    with second:
+        assert second.read() == b"note"
+    second.acquire()
+    second.release(remove=True)
+    assert not list(tmp_path.iterdir())
