@@ -139,7 +139,8 @@ class Gatherer:
         groups, known = groups_of(source)
         usable = {i: data for i in range(len(source))
                   if (data := self._usable(source, i, groups[i] if known else None))}
-        validation = set_aside([groups[i] for i in usable], self.share, self.seed)
+        # Chosen among all words: what is left out by other options must not turn training words into validation words.
+        validation = set_aside(groups, self.share, self.seed)
         counts = []
         for part, wanted in (("train/REAL", False), ("val", True)):
             items = [i for i in usable if (groups[i] in validation) == wanted]

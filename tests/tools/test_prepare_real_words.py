@@ -90,16 +90,22 @@ def test_scenes_of_a_test_set_can_be_left_out_whole(sets):
 def test_changed_copies_of_test_images_can_be_left_out(sets, capsys):
     scenes, _, tested, out = sets
     folder = tested.removeprefix("iiit5k:")
-    for name, number in (("test/0_9.png", 1000), ("test/2_9.png", 7)):
+    # "tested" and all words of scene 2.
+    taken = {"test/0_9.png": 1000, "test/2_9.png": 7, "test/2_10.png": 6, "test/2_11.png": 8}
+    with open(os.path.join(folder, "annotation.txt"), "a") as file:
+        file.writelines(f"{name}\tx\n" for name in list(taken)[2:])
+    for name, number in taken.items():
         copy = cv2.imdecode(np.frombuffer(image(number), np.uint8), cv2.IMREAD_COLOR)
         cv2.imwrite(os.path.join(folder, name), cv2.convertScaleAbs(copy, alpha=0.7, beta=20))
     assert main([scenes, "-o", str(out / "pixels"), "--not_in", tested]) == 3
     assert {"tested", "w7"} <= set(words(out / "pixels" / "train") + words(out / "pixels" / "val"))
     assert main([scenes, "-o", str(out / "near"), "--not_in", tested, "--near_duplicates"]) == 3
     kept = words(out / "near" / "train") + words(out / "near" / "val")
-    assert not {"tested", "w7"} & set(kept) and {"w6", "w8"} <= set(kept)
+    # The same scenes are set aside, whatever is left out, so that networks of both can be compared.
+    assert set(words(out / "near" / "val")) == set(words(out / "pixels" / "val")) - {"tested", "w6", "w7", "w8"}
+    assert not {"tested", "w6", "w7", "w8"} & set(kept) and {"w5", "w9"} <= set(kept)
     report = (out / "near" / "report.txt").read_text()
-    assert report.count("\tnearly ") == 2 and "test/2_9.png (correlation 1.000)" in report
+    assert report.count("\tnearly ") == 4 and "test/2_9.png (correlation 1.000)" in report
 
 
 def test_weights_become_a_mixture(sets, capsys):

@@ -15,7 +15,7 @@ from tests.words import write_synth_set
 from tools.prepare_real_words import main as prepare_real_words
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
-RECIPES = ("finetune_real", "mjst_adamw", "mjsynth_sgd", "synth_cpu")
+RECIPES = ("finetune_real", "finetune_wide", "mjst_adamw", "mjsynth_sgd", "synth_cpu")
 TINY = ["--device_target=CPU", "--batch_size=8", "--hidden_size=16", "--epoch_size=1", "--show_progress=never",
         "--num_parallel_workers=1", "--per_print_time=1", "--amp=none"]
 
