@@ -104,6 +104,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     from src.model_utils.context import speed_up
     from src.model_utils.lr_scheduler import frame_loss_weights, learning_rates
     from src.network.checkpoint import CheckpointKeeper
+    from src.network.precision import training_loss_scale, training_precision
     from src.training.dropout import DropoutMasks
     from src.training.moving_average import MovingAverage
     from src.training.optimizer import create_optimizer
@@ -118,17 +119,19 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     print(dataset.report.summary(), flush=True)
     steps = dataset.get_dataset_size()
 
-    network = crnn(config, full_precision=config.device_target != "Ascend")
+    network = crnn(config, full_precision=True)
+    precision = training_precision(config)
     if config.sync_bn:
         synchronise_batch_norm(network, config.device_target, ranks)
-    print(speed_up(network, config, config.amp), flush=True)
+    print(speed_up(network, config, precision), flush=True)
+    loss_scale = training_loss_scale(config, precision)
     mean = config.loss_reduction == "mean"
     frame_loss = FrameLoss(FEATURE_SIZE, config.class_num, config.loss_reduction) if config.aux_ce_weight else None
     with_loss = CRNNWithLoss(network, CTCLoss(config.loss_reduction), frame_loss)
     optimizer = create_optimizer(config.optimizer, with_loss.trainable_params(), config.momentum, config.nesterov,
                                  config.weight_decay)
     reducer = None if ranks.is_alone else GradientReducer(ranks.size, mean)
-    cell = TrainOneStepCellWithGradClip(with_loss, optimizer, config.clip_norm, config.loss_scale, reducer).set_train()
+    cell = TrainOneStepCellWithGradClip(with_loss, optimizer, config.clip_norm, loss_scale, reducer).set_train()
     cell.average = MovingAverage(network, config.ema_decay) if config.ema_decay else None
 
     start = resumed.load(config, network, cell, steps)
@@ -143,7 +146,7 @@ def build_trainer(config: Config, folder: Path, ranks: "Ranks"):
     facts = {"label_dict": Charset.from_config(config.label_dict).characters, "model_version": config.model_version,
              "image_width": config.image_width, "keep_ratio": config.keep_ratio,
              "bucket_widths": config.bucket_widths, "seed": config.seed, "batch_size": config.batch_size,
-             "dynamic_loss_scale": config.loss_scale == "dynamic"}
+             "dynamic_loss_scale": loss_scale == "dynamic"}
     # Weights taken as a new start (train_start_epoch=0) begin a run of its own: what lies in the folder is another's.
     later_part = resumed.goes_on and (start.epoch, start.step) != (0, 0)
     facts["run"] = resumed.run if later_part and resumed.run else uuid4().hex

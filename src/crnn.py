@@ -1,12 +1,12 @@
 """The CRNN networks: VGG features, two bidirectional LSTMs, per-step class scores (arXiv 1507.05717)."""
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import TruncatedNormal
 
 from src.common.errors import ConfigError
+from src.network.precision import set_precision
 
 FEATURE_SIZE = 512
 """Channels the VGG hands to the recurrent layers (`input_size` in the configuration)."""
@@ -157,7 +157,7 @@ def build_network(model_version: str, class_num: int, hidden_size: int = 256, us
     else:
         raise ConfigError(f"model_version is {model_version!r}; choose V1 or V2")
     if not full_precision:
-        net.to_float(ms.float16)
+        set_precision(net, "float16")
     return net
 
 

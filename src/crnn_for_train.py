@@ -185,7 +185,7 @@ def synchronise_batch_norm(network: nn.Cell, device_target: str, ranks: Ranks) -
     """Makes batch norm use the statistics of all ranks' batches together; parameters and their names stay.
 
     Args:
-        network: a CRNN, before it is used.
+        network: a CRNN in float32, before it is used; :func:`src.network.precision.set_precision` comes after.
         device_target: Ascend, GPU or CPU; only Ascend has it.
         ranks: the processes that train together.
 
@@ -204,5 +204,3 @@ def synchronise_batch_norm(network: nn.Cell, device_target: str, ranks: Ranks) -
             cell.bn = new
             new.gamma, new.beta = old.gamma, old.beta
             new.moving_mean, new.moving_variance = old.moving_mean, old.moving_variance
-            if getattr(old, "fp16", False):
-                new.to_float(ms.float16)

@@ -82,10 +82,11 @@ def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False,
     """
     from src.model_utils.context import speed_up
     from src.network.forward import network_forward
+    from src.network.precision import reading_precision
 
     checkpoint = open_checkpoint(config, pretrained=pretrained)
-    network = load_network(config, checkpoint, full_precision=config.device_target != "Ascend")
-    speed_up(network, config)
+    network = load_network(config, checkpoint, full_precision=True)
+    speed_up(network, config, reading_precision(config))
     # Images that keep their ratio have widths of their own and are read one at a time.
     forward = network_forward(network, 1 if one_by_one and config.keep_ratio else batch_size)
     return forward, Charset.from_config(config.label_dict)

@@ -17,7 +17,8 @@ _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 _KIND_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 _RANGE = re.compile(
-    r"(?:at least (?P<least>\S+)|above (?P<above>\S+)|(?P<low>\S+) to (?P<high>\S+))(?:, or (?P<word>\w+))?"
+    r"(?:at least (?P<least>\S+)|above (?P<above>\S+)|(?P<low>\S+) to (?P<high>\S+))"
+    r"(?:, or (?P<words>\w+(?: or \w+)*))?"
 )
 
 
@@ -44,7 +45,7 @@ class Option:
     low: float = -math.inf
     high: float = math.inf
     low_excluded: bool = False
-    word: str = ""  # accepted in place of a number, such as "dynamic"
+    words: tuple[str, ...] = ()  # accepted in place of a number, such as "dynamic"
 
     def limits(self) -> str:
         """The accepted range as text, empty when there is none: ``'at least 1'``."""
@@ -54,7 +55,7 @@ class Option:
             text = f"{self.low:.10g} to {self.high:.10g}"
         else:
             text = f"at least {self.low:g}" if self.low > -math.inf else ""
-        return f"{text}, or {self.word}" if self.word else text
+        return f"{text}, or {' or '.join(self.words)}" if self.words else text
 
     def expected(self) -> str:
         """What a value has to be, as it stands in an error message: ``'a whole number, at least 1'``."""
@@ -76,8 +77,8 @@ class Option:
         if self.kind is str:
             return text
         plain = text.strip().lower()
-        if self.word and plain == self.word:
-            return self.word
+        if plain in self.words:
+            return plain
         if self.kind is bool and plain in _TRUE + _FALSE:
             return plain in _TRUE
         if self.kind is not bool:
@@ -171,7 +172,10 @@ def read_options(path: str | os.PathLike) -> dict[str, Option]:
         tag = "str" if quoted else resolver.resolve(yaml.ScalarNode, entry.text, (True, False)).rpartition(":")[2]
         kind = {"bool": bool, "int": int, "float": float}.get(tag, str)
         try:
-            option = Option(entry.key, "", group, " ".join(help_lines), kind, **_read_rules(rules))
+            fields = _read_rules(rules)
+            if entry.text in fields.get("words", ()):  # one of the words that stand for a number
+                kind = float
+            option = Option(entry.key, "", group, " ".join(help_lines), kind, **fields)
             default = option.convert(entry.text)
         except ValueError as error:
             raise ConfigError(f"{path}, line {entry.line}: {entry.key}: {error}") from error
@@ -207,7 +211,8 @@ def _read_rules(rules: dict[str, str]) -> dict:
         if match is None:
             raise ValueError(f"cannot read the rule `Range: {rules['Range']}` above it")
         low = match["least"] or match["above"] or match["low"]
-        fields.update(low=float(low), low_excluded=match["above"] is not None, word=match["word"] or "")
+        fields.update(low=float(low), low_excluded=match["above"] is not None,
+                      words=tuple(match["words"].split(" or ")) if match["words"] else ())
         if match["high"]:
             fields["high"] = float(match["high"])
     return fields

@@ -60,35 +60,43 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
     return f"mindspore {ms.__version__} on {where}" + (f"; {remark}" if config.device_target == "CPU" else "")
 
 
-def speed_up(network: "nn.Cell", config: Config, amp: str = "none") -> str:
-    """Gives a network our own CPU operators where they can be used; its parameters and their names stay.
+def speed_up(network: "nn.Cell", config: Config, precision: str = "float32") -> str:
+    """Chooses what a network computes with and in; its parameters and their names stay.
+
+    On the CPU our own operators are used where they can be.
 
     Args:
-        network: a network as built.
+        network: a network in float32, as built.
         config: says which operators to use.
-        amp: "bf16" computes the convolutions in bfloat16, for training; reading always is in float32.
+        precision: "float32", "float16" or "bfloat16", see :mod:`src.network.precision`.
 
     Returns:
         One line: what computes now.
 
     Raises:
-        ConfigError: amp asks for bfloat16 where it cannot be had.
+        ConfigError: bfloat16 cannot be had here.
     """
-    bf16 = amp == "bf16"
+    from src.network.precision import set_precision
+
+    bf16 = precision == "bfloat16"
+    asked, remedy = (("amp bf16", "set --amp=none") if config.amp == "bf16" else
+                     ("precision bfloat16", "set --precision=auto"))
     if config.device_target == "CPU" and config.cpu_operators == "auto":
-        line = accelerate(network, "bfloat16" if bf16 else "float32")
+        line = accelerate(network, precision)
         if bf16 and ", bfloat16" not in line:
-            raise ConfigError(f"amp bf16 cannot be had here ({line}); set --amp=none")
+            raise ConfigError(f"{asked} cannot be had here ({line}); {remedy}")
         return line
-    if bf16:
-        raise ConfigError("amp bf16 is for the CPU with cpu_operators auto, which needs a C++ compiler (g++); "
-                          "set --amp=none")
-    return "stock operators"
+    if bf16 and config.device_target == "CPU":
+        raise ConfigError(f"{asked} on the CPU needs cpu_operators auto and a C++ compiler (g++); {remedy}")
+    set_precision(network, precision)
+    return "stock operators" if precision == "float32" else f"stock operators, {precision}"
 
 
 def _prepare_cpu(config: Config, own_operators: bool) -> str:
     """Chooses between our own operators and MindSpore's under a cap; the cap would slow ours down."""
     usable, reason = available() if own_operators and config.cpu_operators == "auto" else (False, "")
+    if usable and config.precision == "float16":
+        usable, reason = False, "they have no float16"
     if usable:
         return "own oneDNN operators"
     config.cpu_operators = "stock"

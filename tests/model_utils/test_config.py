@@ -31,7 +31,7 @@ ZOO_DEFAULTS = {
 OUR_DEFAULTS = {
     "device_target": "auto", "seed": 1, "num_parallel_workers": 0, "optimizer": "sgd", "weight_decay": 0.0,
     "lr_schedule": "cosine", "warmup_steps": 0, "warmup_ratio": 0.0, "min_lr": 0.0, "loss_reduction": "sum",
-    "clip_norm": 10.0, "loss_scale": 1.0, "aux_ce_weight": 0.0, "aux_ce_ratio": 0.15,
+    "clip_norm": 10.0, "loss_scale": "auto", "aux_ce_weight": 0.0, "aux_ce_ratio": 0.15,
     "show_progress": "auto", "print_predictions": False, "output_dir": "output", "augment": "none",
     "augment_strengths": "", "show_batch": "",
 }  # fmt: skip
@@ -82,7 +82,7 @@ def test_every_key_has_a_help_text_and_a_group(repo):
         assert option.group != "Options", option.name
     sets = ("synth", "ic03", "ic13", "ic15", "svt", "svtp", "cute80", "iiit5k", "list", "lmdb")
     assert options["train_dataset"].choices == sets == tuple(sorted(SOURCES, key=sets.index))
-    assert options["loss_scale"].expected() == "a number, above 0, or dynamic"
+    assert options["loss_scale"].expected() == "a number, above 0, or dynamic or auto"
     assert options["momentum"].expected() == "a number, 0 to 1"
 
 
@@ -106,6 +106,7 @@ def test_every_key_has_a_help_text_and_a_group(repo):
         (["--device_target=cpu"], "device_target", "CPU"),
         (["--loss_scale=dynamic"], "loss_scale", "dynamic"),
         (["--loss_scale=1024"], "loss_scale", 1024.0),
+        (["--loss_scale=AUTO"], "loss_scale", "auto"),
         (["--file_name=007"], "file_name", "007"),
         (["--file_name=True"], "file_name", "True"),
         (["--file_name=a=b c"], "file_name", "a=b c"),
@@ -138,7 +139,8 @@ def test_command_line_values(words, name, value):
         (["--learning_rate=nan"], "command line: learning_rate: expected a number, above 0, got 'nan'"),
         (["--learning_rate=inf"], "command line: learning_rate: expected a number, above 0, got 'inf'"),
         (["--momentum=1.1"], "command line: momentum: expected a number, 0 to 1, got '1.1'"),
-        (["--loss_scale=static"], "command line: loss_scale: expected a number, above 0, or dynamic, got 'static'"),
+        (["--loss_scale=static"],
+         "command line: loss_scale: expected a number, above 0, or dynamic or auto, got 'static'"),
         (["--nesterov=maybe"], "command line: nesterov: expected True or False, got 'maybe'"),
         (["--optimizer=lamb"], "command line: optimizer: expected one of sgd, adamw, adam, got 'lamb'"),
         (["--batch_size"], "command line: --batch_size lacks its value; write --batch_size=VALUE"),

@@ -64,11 +64,12 @@ def test_device_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (["--amp=bf16", "--cpu_operators=stock", "--device_target=CPU"], "amp bf16 is for the CPU with cpu_operators auto"),
-    (["--amp=bf16", "--device_target=Ascend"], "amp bf16 is for the CPU")])
+    (["--amp=bf16", "--cpu_operators=stock", "--device_target=CPU"], "amp bf16 on the CPU needs cpu_operators auto"),
+    (["--precision=bfloat16", "--cpu_operators=stock", "--device_target=CPU"],
+     "precision bfloat16 on the CPU needs .*; set --precision=auto")])
 def test_bf16_where_it_cannot_be(options, message):
     with pytest.raises(ConfigError, match=message):
-        context.speed_up(None, load_config(options), "bf16")
+        context.speed_up(None, load_config(options), "bfloat16")
 
 
 @pytest.mark.parametrize("lacking", ["CPU", "compiler"])
