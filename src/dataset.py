@@ -8,7 +8,7 @@ from src.common.errors import ConfigError, DataError
 from src.cute80_dataset import CUTE80Source
 from src.data.augment import create_augment
 from src.data.batches import Augment, Batch, WordBatches
-from src.data.filter import FilterReport, filter_words
+from src.data.filter import FilterReport, filter_words, spelling_note
 from src.data.labels import LabelTable
 from src.data.list_source import VALIDATION_LISTS, ListSource, validation_list
 from src.data.lmdb_source import LmdbSource
@@ -108,6 +108,7 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
     selection = None if is_training else select_words(source, words.eval_protocol)
     numbers, report = filter_words(source, labels, words.max_text_length, num_steps(spec.largest_width), is_training,
                                    selection)
+    report.spelling = spelling_note(source, charset)
     labels.release()
     if not len(numbers):
         raise DataError(f"{report.summary()}: nothing is left to train on")

@@ -1,6 +1,8 @@
 """Text to class indices and back: the only place that knows the blank, the class count, case folding and comparison."""
 import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,9 +16,16 @@ _OUTSIDE_PROTOCOL = re.compile("[^0-9a-z]")
 class Charset:
     """The characters a network can write, in the order of its classes; the CTC blank is the class after the last one.
 
+    Texts are composed (Unicode's form NFC) and, unless the charset is case-sensitive, lower-cased before they are
+    looked up: :meth:`fold` is the one place for both, and leaves every character of the charset as it is.
+
     Args:
         characters: one class per character, in class order. The charset is case-sensitive when it holds an upper-case
-            letter; otherwise texts are lower-cased before they are looked up.
+            letter.
+
+    Example:
+        >>> Charset("abcdefghijklmnopqrstuvwxyz").encode("CAB").tolist()
+        [2, 0, 1]
 
     Raises:
         ConfigError: nothing given, a character given twice, or a line break among the characters.
@@ -26,7 +35,9 @@ class Charset:
         if not isinstance(characters, str) or not characters:
             raise ConfigError(f"label_dict must be a string of at least one character, got {characters!r} "
                               "(put it in quotes in the configuration file)")
-        twice = list(dict.fromkeys(c for c in characters if characters.count(c) > 1))
+        if _repeated(characters) and not _repeated(composed(characters)):
+            characters = composed(characters)  # accents that were typed behind their letters
+        twice = _repeated(characters)
         if twice:
             raise ConfigError(f"label_dict holds {_quoted(twice)} more than once: every character is one class")
         if set(characters) & set("\r\n"):
@@ -36,6 +47,15 @@ class Charset:
         self.class_num = len(characters) + 1
         self.case_sensitive = any(c.isupper() for c in characters)
         self._index = {c: i for i, c in enumerate(characters)}
+        # Characters of the charset that NFC would change: written as their equals in texts, unless these are classes.
+        changed = {c: composed(c) for c in characters if composed(c) != c}
+        self._equals = {equal: c for c, equal in changed.items() if equal not in self._index}
+        apart = "".join(c for c, equal in changed.items() if equal in self._index)
+        self._apart = re.compile(f"([{re.escape(apart)}])") if apart else None
+        self._folded = _Folding(self)
+        plain = {c: c if self.case_sensitive else c.lower() for c in map(chr, range(128))}
+        self._ascii_as_usual = (all(self._folded[c] == usual for c, usual in plain.items())
+                                and not any(equal.isascii() for equal in self._equals))
 
     @classmethod
     def from_config(cls, label_dict: str) -> "Charset":
@@ -60,6 +80,8 @@ class Charset:
             raise ConfigError(f"label_dict: the character file {label_dict} is not UTF-8 text") from error
         while lines and not lines[-1]:
             lines.pop()
+        # A line may hold a letter and its accent, or white space behind its character.
+        lines = [line if len(line) == 1 else composed(line.rstrip() or line) for line in lines]
         for number, line in enumerate(lines, 1):
             if len(line) != 1:
                 raise ConfigError(f"label_dict: {label_dict}, line {number}: expected exactly one character, "
@@ -79,8 +101,26 @@ class Charset:
         return f"Charset({self.characters!r})"
 
     def fold(self, text: str) -> str:
-        """Lower-cases a text unless the charset is case-sensitive."""
-        return text if self.case_sensitive else text.lower()
+        """Composes a text and lower-cases it unless the charset is case-sensitive.
+
+        One character stays one, and one of the charset stays itself. A capital becomes the letter whose capital it is
+        in the charset: with a Turkish one ``I`` becomes ``ı``. What the charset lacks becomes what it has for
+        the same letter: its parts where accents are classes of their own, or another form of it (a final sigma).
+        """
+        if text.isascii() and self._ascii_as_usual:
+            return text if self.case_sensitive else text.lower()
+        if self._apart is not None:
+            text = "".join(part if i % 2 else composed(part) for i, part in enumerate(self._apart.split(text)))
+        else:
+            text = composed(text)
+        for equal, own in self._equals.items():
+            if equal in text:
+                text = text.replace(equal, own)
+        if "Σ" in text and "ς" in self._index and not self.case_sensitive:
+            # The Greek capital that has another small letter at the end of a word, as lower() knows.
+            small = text.replace("İ", "I").lower()
+            text = "".join(low if c == "Σ" else c for c, low in zip(text, small, strict=True))
+        return "".join(map(self._folded.__getitem__, text))
 
     def unknown(self, text: str) -> list[str]:
         """Characters of a text outside the charset (after folding), each once, in order of appearance."""
@@ -123,6 +163,42 @@ def required_steps(indices: np.ndarray) -> int:
     return len(indices) + int(np.count_nonzero(indices[1:] == indices[:-1]))
 
 
+class _Folding(dict):
+    """What each character becomes in :meth:`Charset.fold`; found when it is first asked for."""
+
+    def __init__(self, charset: Charset):
+        super().__init__()
+        self._has, self._case_sensitive = charset._index, charset.case_sensitive
+        # Capital -> letter of the charset; where two letters share one, the one that lower() gives.
+        self.pairs: dict[str, str] = {}
+        for c in charset.characters:
+            capital = c.upper()
+            if len(capital) == 1 and capital not in self._has and (capital not in self.pairs or capital.lower() == c):
+                self.pairs[capital] = c
+        # Turkish and Azeri have no w: with it, a charset is of several languages, and I is most likely not theirs.
+        if "ı" in self._has and "w" not in self._has:
+            self.pairs["I"] = "ı"
+
+    def __missing__(self, c: str) -> str:
+        found = self[c] = self._find(c)
+        return found
+
+    def _find(self, c: str) -> str:
+        if c in self._has:
+            return c
+        if not self._case_sensitive:
+            # Only İ (I with a dot) has a lower case of two characters: i and a dot that i has already.
+            lower = self.pairs.get(c) or c.lower()[0]
+            c = lower if lower in self._has else self.pairs.get(c.upper(), lower)
+        parts = unicodedata.normalize("NFD", c)
+        return parts if c not in self._has and all(part in self._has for part in parts) else c
+
+
+def composed(text: str) -> str:
+    """A text in Unicode's composed form (NFC): a letter and its accents are one character where there is one."""
+    return unicodedata.normalize("NFC", text)
+
+
 def normalise(text: str, charset: Charset) -> str:
     """The form in which truth and prediction are compared.
 
@@ -132,7 +208,7 @@ def normalise(text: str, charset: Charset) -> str:
     a character that the charset lacks then makes the word wrong.
     """
     if not charset.case_sensitive and _ALPHANUMERIC.issuperset(charset.characters):
-        return _OUTSIDE_PROTOCOL.sub("", text.lower())
+        return _OUTSIDE_PROTOCOL.sub("", composed(text).lower())
     return charset.fold(text)
 
 
@@ -143,6 +219,11 @@ def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     padded = np.zeros((len(texts), int(lengths.max(initial=0))), np.int64)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = flat
     return padded, lengths
+
+
+def _repeated(characters: str) -> list[str]:
+    """The characters that occur more than once, each once."""
+    return [c for c, count in Counter(characters).items() if count > 1]
 
 
 def _quoted(characters: list[str]) -> str:

@@ -141,6 +141,8 @@ def _read(source: WordSource, items: np.ndarray, first: int, check: bool,
         for place, item in enumerate(items[start:start + _CHUNK].tolist(), start):
             data = b""
             try:
+                if not source.text(item).strip():
+                    raise DataError("the word is empty")
                 data = source.read(item)
                 if check:
                     decode_image(data)

@@ -52,10 +52,13 @@ class WordSource:
         name: name of the data set, as in ``--train_dataset``.
         texts: table of the distinct words, as annotated (case kept).
         text_index: (N,) int32 or int64, the row of ``texts`` for each of the N samples.
+        spelling_unknown: samples of which only the letters are known, not which of them are capitals.
+        contradicted: samples whose file name tells of another word than the annotation.
         shows_progress: opening it can take a while, and its constructor has the argument ``show_progress``.
     """
 
     name: str
+    spelling_unknown = contradicted = 0
     shows_progress = False
     texts: Sequence[str]
     text_index: np.ndarray
@@ -210,7 +213,7 @@ class ImageListSource(FileSource):
         paths, offsets, text_index = bytearray(), array("q", [0]), array("i")
         first = ""
         for number, line, image, text in self.entries(annotation):
-            reason = path_fault(image) or ("" if text else "the word is empty")
+            reason = path_fault(image)
             if reason:
                 raise DataError(f"{annotation}, line {number}: {reason}: {line!r}")
             first = first or image

@@ -8,6 +8,7 @@ from src.common.errors import ConfigError, DataError
 from src.common.files import path_fault
 from src.common.progress import Progress
 from src.data.source import FileSource, check_finished, check_folder
+from src.data.spelling import Speller
 
 SPLITS = ("train", "val", "test")
 _BLOCK = 1 << 24  # bytes of annotation parsed at a time
@@ -18,7 +19,8 @@ _INNER = os.path.join("mnt", "ramdisk", "max", "90kDICT32px")
 class SynthSource(FileSource):
     """The MJSynth data set as its authors packed it, and sets of that layout such as `generate_synth.py` draws.
 
-    The number at the end of an annotation line is the row of lexicon.txt, from 0, with the (lower-case) word.
+    The number at the end of an annotation line is the row of lexicon.txt, from 0, with the (lower-case) word; the name
+    of the image has it as drawn (see :mod:`src.data.spelling`).
 
     Args:
         path: folder with annotation_train.txt, annotation_val.txt, annotation_test.txt (the one asked for is enough)
@@ -44,13 +46,14 @@ class SynthSource(FileSource):
         for file in (annotation, lexicon):
             if not os.path.isfile(file):
                 raise DataError(_missing(folder, os.path.basename(file)))
-        texts = _read_lexicon(lexicon)
+        speller = Speller(_read_lexicon(lexicon))
         data = _read_file(annotation)
         with Progress(data.size >> 20, f"indexing {annotation_name}", "MiB",
                       enabled=show_progress and data.size >= _SHOW_PROGRESS_FROM) as progress:
-            starts, ends, rows = _parse(data, annotation, texts, progress)
-            progress.update(0, f"{len(rows)} images")
-        super().__init__(folder, data, starts, ends, texts, rows)
+            starts, ends, keys = _parse(data, annotation, speller, progress)
+            progress.update(0, f"{len(keys)} images")
+        super().__init__(folder, data, starts, ends, *speller.texts(keys))
+        self.spelling_unknown, self.contradicted = speller.unknown, speller.contradicted
         self.annotation_file = annotation
 
 
@@ -99,7 +102,7 @@ def _trim(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
         ends[moving] -= 1
 
 
-def _parse(data: np.ndarray, file: str, texts: list[str],
+def _parse(data: np.ndarray, file: str, speller: Speller,
            progress: Progress) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Finds path and number in every line of an annotation.
 
@@ -109,15 +112,14 @@ def _parse(data: np.ndarray, file: str, texts: list[str],
     Args:
         data: (P,) uint8, the annotation.
         file: its path, for messages.
-        texts: the lexicon.
+        speller: knows the lexicon.
         progress: told the MiB that are done.
 
     Returns:
-        Start and end of each path in ``data``, and the row of the lexicon (int32), each (N,); blank lines left out.
+        Start and end of each path in ``data``, and the speller's key of its word, each (N,); blank lines left out.
     """
     # 4 bytes an offset where they suffice: 7.2 million images, two offsets each.
     kind = np.uint32 if data.size < 2**32 else np.uint64
-    usable_rows = np.array([bool(text) for text in texts])
     parts = []
     position = 3 if data[:3].tobytes() == b"\xef\xbb\xbf" else 0
     line_number = 1
@@ -127,18 +129,19 @@ def _parse(data: np.ndarray, file: str, texts: list[str],
             breaks = np.flatnonzero(data[position:position + _BLOCK] == 10)
             stop = position + int(breaks[-1]) + 1 if breaks.size else stop
         block = data[position:stop]
-        starts, ends, rows, lines = _parse_block(block, file, line_number, usable_rows)
-        parts.append(((starts + position).astype(kind), (ends + position).astype(kind), rows.astype(np.int32)))
+        starts, ends, rows, lines = _parse_block(block, file, line_number, len(speller))
+        keys = speller.block(block, starts, ends, rows)
+        parts.append(((starts + position).astype(kind), (ends + position).astype(kind), keys))
         progress.update((stop >> 20) - (position >> 20))
         position, line_number = stop, line_number + lines
-    if not any(len(rows) for _, _, rows in parts):
+    if not any(len(keys) for *_, keys in parts):
         raise DataError(f"{file} holds no words: expected lines of image path and row of lexicon.txt")
-    starts, ends, rows = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return starts, ends, rows
+    starts, ends, keys = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return starts, ends, keys
 
 
 def _parse_block(data: np.ndarray, file: str, line_number: int,
-                 usable_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+                 lexicon_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Does :func:`_parse` for whole lines, the first of which is ``line_number``; also returns how many lines."""
     line_ends = np.flatnonzero(data == 10)
     if data[-1] != 10:
@@ -165,8 +168,7 @@ def _parse_block(data: np.ndarray, file: str, line_number: int,
         digit = data[separators[active] + 1 + k].astype(np.int64) - 48
         not_a_number[active] |= (digit < 0) | (digit > 9)
         rows[active] = rows[active] * 10 + digit
-    outside = not_a_number | (rows >= len(usable_rows))
-    blank_word = ~usable_rows[np.where(outside, 0, rows)]
+    outside = not_a_number | (rows >= lexicon_rows)
 
     # Paths are looked at one by one only where an array operation sees something odd in them.
     odd = (path_ends <= starts) | (data[starts] == 47) | (data[starts] == 92)
@@ -175,7 +177,7 @@ def _parse_block(data: np.ndarray, file: str, line_number: int,
     paths = {i: path_fault(data[starts[i]:path_ends[i]].tobytes().decode("utf-8", "surrogateescape"))
              for i in np.flatnonzero(odd)}
 
-    bad = outside | blank_word
+    bad = outside.copy()
     bad[[i for i, fault in paths.items() if fault]] = True
     if bad.any():
         first = int(bad.argmax())
@@ -184,9 +186,7 @@ def _parse_block(data: np.ndarray, file: str, line_number: int,
             reason = "expected image path, space and row of lexicon.txt"
         elif paths.get(first):
             reason = paths[first]
-        elif outside[first]:
-            reason = f"lexicon.txt has rows 0 to {len(usable_rows) - 1}, not {rows[first]}"
         else:
-            reason = f"row {rows[first]} of lexicon.txt is blank"
+            reason = f"lexicon.txt has rows 0 to {lexicon_rows - 1}, not {rows[first]}"
         raise DataError(f"{file}, line {line_number + numbers[first]}: {reason}: {line!r}")
     return starts, path_ends, rows, lines

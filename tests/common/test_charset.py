@@ -79,3 +79,65 @@ def test_normalise_follows_the_protocol():
 def test_code_points_pad_with_zero():
     codes, lengths = code_points(["ab", "", "\U0001f600"])
     assert codes.tolist() == [[97, 98], [0, 0], [0x1F600, 0]] and lengths.tolist() == [2, 0, 1]
+
+
+LATIN = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize("characters, text, folded", [
+    ("abcçdefgğhıijklmnoöprsştuüvyz", "İSTANBUL IRMAK ılık",
+     "istanbul ırmak ılık"),  # Turkish: I belongs to the letter without a dot
+    (LATIN + "ığş", "İT IT", "it it"),  # letters of many languages
+    (LATIN + "é", "café CAFÉ", "café café"),
+    (LATIN + "́", "CAFÉ", "café"),  # the accent is a class of its own
+    ("οδσς", "ΟΔΟΣ", "οδος"),  # final sigma
+    ("οδσ", "ΟΔΟΣ οδος", "οδοσ οδοσ"),
+    (LATIN, "ſtraße ẞ K", "straße ß k"),  # long s; sharp s; the sign for kelvin
+    ("aAé", "AÉ", "AÉ"),  # tells case: nothing is changed for it
+])
+def test_case_folding_keeps_the_number_of_characters(characters, text, folded):
+    charset = Charset(characters)
+    assert charset.fold(text) == folded
+    assert normalise(text, charset) == folded or set(characters) <= set(LATIN + "0123456789")
+    assert all(len(charset.fold(c)) == 1 for c in "İIßẞǅΣſµ" if len(characters) > 20
+               and "́" not in characters)
+
+
+def test_accents_typed_behind_their_letters():
+    assert Charset("abcdeé").characters == "abcdeé"
+    assert Charset("abcdé").characters == "abcdé", "nothing is there twice: a class of its own"
+
+
+@pytest.mark.parametrize("characters", [
+    "कऩक़ऩ",  # Devanagari: NFC would take the letter with a dot apart
+    "凉凉郎郎龍",  # the same ideograph twice, once for compatibility
+    "郎凉",
+    "가가",  # Hangul: a syllable and its parts
+    "ÅΩabµſǅ",  # signs that are letters elsewhere
+    "abc  　",
+    "ABCİıi",
+])
+def test_every_character_of_a_charset_stays_itself(characters):
+    charset = Charset(characters)
+    assert charset.characters == characters
+    for number, c in enumerate(characters):
+        assert charset.fold(c) == normalise(c, charset) == c and charset.encode(c).tolist() == [number]
+        assert charset.decode([number]) == c and charset.unknown(c) == []
+
+
+def test_canonically_equal_texts_are_one_label():
+    charset = Charset("कक़न")
+    assert charset.encode("क़").tolist() == charset.encode("क़").tolist() == [1]
+    assert Charset("aÅ").encode("Å").tolist() == Charset("aÅ").encode("Å").tolist() == [1]
+
+
+def test_white_space_behind_a_character(tmp_path):
+    """German, Russian and other lists that people use have a tab or a blank there."""
+    path = tmp_path / "characters.txt"
+    path.write_bytes("p\t\nы \n \né\nक़\n".encode())
+    assert Charset.from_config(str(path)).characters == "pы éक़"
+
+
+def test_texts_that_are_not_composed(tmp_path):
+    charset = Charset(LATIN)
+    assert normalise("Café", charset) == normalise("Café", charset) == "caf"

@@ -3,6 +3,8 @@ import os
 import subprocess
 import sys
 
+import cv2
+import lmdb
 import numpy as np
 import pytest
 
@@ -133,3 +135,32 @@ def test_an_iterator_left_open_does_not_keep_the_program_alive(good, repo):
             "print('mindspore' in sys.modules)")
     result = subprocess.run([sys.executable, "-c", code], cwd=repo, timeout=180, capture_output=True, text=True)
     assert result.returncode == 0 and result.stdout.strip() == "False", result.stderr
+
+
+def _with_empty_words(tmp_path, kind):
+    words = ["word0", "", "word2", "###", "word4", "  ", "word6", "word7"]
+    if kind == "lmdb":
+        environment = lmdb.open(str(tmp_path / "d"), map_size=1 << 22)
+        with environment.begin(write=True) as transaction:
+            for i, word in enumerate(words, 1):
+                image = cv2.imencode(".png", np.full((20, 50, 3), 9 * i, np.uint8))[1].tobytes()
+                transaction.put(b"image-%09d" % i, image)
+                transaction.put(b"label-%09d" % i, word.encode())
+            transaction.put(b"num-samples", b"8")
+        environment.close()
+        return str(tmp_path / "d")
+    return make_set(tmp_path / "d", words=words, layout="synth" if kind == "synth" else "iiit5k")
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "iiit5k", "synth", "svtp"])
+def test_words_without_text(tmp_path, kind):
+    """One rule for all sources: left out of training, counted and named; evaluation counts them, too."""
+    path = _with_empty_words(tmp_path, kind)
+    dataset = create_dataset(kind, path, 1, config=config(label_dict=CHARACTERS + "#"))
+    assert (dataset.report.total, dataset.report.used, dataset.report.without_text) == (8, 5, 3)
+    summary = dataset.report.summary()
+    assert "5 of 8 words used for training" in summary and "left out: 3 without text (empty, or ###)" in summary
+    assert "'###' (without text; " in summary and "'' (without text; " in summary
+    assert all((batch.label_length > 0).all() for batch in dataset.epoch())
+    evaluation = create_dataset(kind, path, 3, is_training=False, config=config())
+    assert sum(map(len, evaluation)) == 8 and "3 without text" in evaluation.report.summary()

@@ -45,7 +45,7 @@ def test_ic13_splits_in_one_folder(tmp_path):
 
 
 @pytest.mark.parametrize("line, reason", [
-    ('word_2.png, "open', "closing quote is missing"), ('word_2.png, ""', "word is empty"),
+    ('word_2.png, "open', "closing quote is missing"),
     ("word_2.png", "expected path"), ('word_2.png, "', "closing quote is missing"),
     ('../word_2.png, "x"', "climbs out"), (', "x"', "path of the image")])
 def test_ic13_bad_line_is_named(tmp_path, line, reason):
@@ -107,7 +107,7 @@ def test_validation_list_while_training(tmp_path):
         content("list", tmp_path, "val")
 
 
-@pytest.mark.parametrize("line", ["a.jpg", "a.jpg\t", "word", "a.jpg\tb\tc", "a.jpg ", "../a.jpg word"])
+@pytest.mark.parametrize("line", ["a.jpg", "word", "a.jpg\tb\tc", "a.jpg ", "../a.jpg word"])
 def test_list_bad_line_is_named(tmp_path, line):
     put(tmp_path / "gt.txt", f"a.jpg\tok\n{line}\n")
     with pytest.raises(DataError, match="gt.txt, line 2: "):
@@ -159,5 +159,5 @@ def test_genuine_mjsynth_samples(tmp_path, shared_data):
     put(tmp_path / "annotation_test.txt", "".join(lines))
     dataset = create_dataset("synth", str(tmp_path), 4, is_training=False)
     batches = list(dataset)
-    assert sum((batch.text for batch in batches), []) == [word.lower() for _, word in names] and len(names) == 15
+    assert sum((batch.text for batch in batches), []) == [word for _, word in names] and len(names) == 15
     assert not dataset.corrupted and all(batch.image.std() > 0.1 for batch in batches)
