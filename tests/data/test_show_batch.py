@@ -19,18 +19,38 @@ def test_input_becomes_pictures_again():
         np.testing.assert_array_equal(image, shown)
 
 
+def fed(path, width, keep_ratio):
+    """What the network should be fed of a file, (32, width, 3)."""
+    image = cv2.imread(path)
+    own = round(32 * image.shape[1] / image.shape[0]) if keep_ratio else width
+    return np.pad(cv2.resize(image, (own, 32)), ((0, 0), (0, width - own), (0, 0)), mode="edge")
+
+
 @pytest.mark.parametrize("keep_ratio", [False, True])
 def test_what_is_drawn_is_the_first_batch(tmp_path, keep_ratio):
-    dataset = create_dataset("iiit5k", make_set(tmp_path / "set", 40), 13, config=config(keep_ratio=keep_ratio))
+    folder = make_set(tmp_path / "set", 40)
+    dataset = create_dataset("iiit5k", folder, 13, config=config(keep_ratio=keep_ratio))
     path = tmp_path / "new" / "batch.png"
     assert show_batch(dataset, Charset(CHARACTERS), str(path)) == 13
     picture = cv2.imread(str(path))
-    first = input_images(next(iter(dataset.epoch(0))).image, dataset.spec)[0]
-    large = cv2.resize(first, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    cell = picture[2:2 + large.shape[0], 2:2 + large.shape[1]]
-    # The sheet scales what does not fit its cells.
-    assert keep_ratio or np.abs(cell[:20, :20].astype(int) - large[:20, :20]).mean() < 30
-    assert picture.shape[0] == 3 * 64
+    rows, columns = picture.shape[0] // 64, picture.shape[1] // 190
+    assert (rows, columns) == (3, 6) and picture.shape == (3 * 64, 6 * 190, 3)
+    cells = picture.reshape(rows, 64, columns, 190, 3).swapaxes(1, 2).reshape(-1, 64, 190, 3)
+    assert (cells[13:] == 255).all()
+    batch = next(iter(dataset.epoch(0)))
+    width = batch.image.shape[3]
+    assert (width == 100) == (not keep_ratio), "the first batch is one of another width than 100"
+    images = [fed(f"{folder}/{name}", width, keep_ratio) for name in batch.reference]
+    captions = set()
+    for number, cell in enumerate(cells[:13]):
+        # The images are grey at the top and at the left, the sheet is white around them.
+        drawn = cell[2:2 + (cell[2:46, 2, 0] < 255).sum(), 2:2 + (cell[2, 2:, 0] < 255).sum()]
+        assert drawn.shape[1] / drawn.shape[0] == pytest.approx(width / 32, rel=0.03), "not distorted"
+        back = cv2.resize(drawn, (width, 32)).astype(int)
+        distances = [np.abs(back - image).mean() for image in images]
+        assert np.argmin(distances) == number and distances[number] < 4
+        captions.add((cell[48:, :, 0] < 128).tobytes())
+    assert len(captions) == 13, "each has its own word below"
 
 
 def test_train_draws_and_ends(tmp_path, capsys, monkeypatch):

@@ -2,6 +2,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -11,13 +12,15 @@ from src.common.errors import CRNNError
 from src.model_utils.config import load_config
 from src.model_utils.lr_scheduler import frame_loss_weights, learning_rates
 from src.network.checkpoint import read_checkpoint
+from src.training.trainer import Trainer
 from tests.words import write_synth_set
 from tools.prepare_real_words import main as prepare_real_words
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
 RECIPES = ("finetune_real", "finetune_wide", "mjst_adamw", "mjsynth_sgd", "synth_cpu")
-TINY = ["--device_target=CPU", "--batch_size=8", "--hidden_size=16", "--epoch_size=1", "--show_progress=never",
-        "--num_parallel_workers=1", "--per_print_time=1", "--amp=none"]
+# Nothing that a recipe says, but for bfloat16, which not every CPU has.
+TINY = ["--device_target=CPU", "--hidden_size=16", "--show_progress=never", "--num_parallel_workers=1",
+        "--per_print_time=1", "--amp=none"]
 
 
 def load(name, *words):
@@ -62,30 +65,61 @@ def test_the_zoo_recipe_is_the_default_one(monkeypatch, repo):
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory):
-    return write_synth_set(tmp_path_factory.mktemp("words") / "set")
+    return write_synth_set(tmp_path_factory.mktemp("words") / "set", train=40)
 
 
 def losses(printed):
-    return [float(value) for value in re.findall(r"^epoch: 1 step: \d+, loss is (\d+\.\d+)$", printed, re.M)]
+    return [float(value) for value in re.findall(r"^epoch: \d step: \d+, loss is (\d+\.\d+)$", printed, re.M)]
+
+
+def check_what_runs(trainer, name, output):
+    """A run does what its recipe says: the trainer has its values, and so has the configuration written beside."""
+    recipe = yaml.safe_load(Path(f"configs/{name}.yaml").read_text())
+    saved = yaml.safe_load((output / "ckpt" / "config.yaml").read_text())
+    del recipe["output_dir"], saved["output_dir"]
+    recipe.pop("amp", None)
+    assert {key: saved[key] for key in recipe} == recipe
+    steps = trainer.dataset.get_dataset_size()
+    assert (trainer.dataset.batch_size, trainer.epochs) == (recipe["batch_size"], recipe["epoch_size"])
+    assert trainer.dataset.samples.augment is not None and recipe["augment"] == "light"
+    assert len(trainer.rates) == recipe["epoch_size"] * steps
+    # No warm-up fits into so few steps: the cosine falls from its top.
+    assert trainer.rates[0] == pytest.approx(recipe["learning_rate"]) and (np.diff(trainer.rates) < 0).all()
+    assert trainer.frame_weights[0] == recipe.get("aux_ce_weight", 0.0) and not trainer.frame_weights[1:].any()
+    decays = [float(group["weight_decay"]) for group in trainer.cell.optimizer.param_groups]
+    assert type(trainer.cell.optimizer).__name__ == "AdamW" and decays == [recipe["weight_decay"], 0.0]
+    assert trainer.cell.clip_norm == recipe["clip_norm"] and trainer.loss_divisor == 1
+    assert trainer.cell.network.loss.mean is (recipe["loss_reduction"] == "mean")
+    assert trainer.save_every == recipe["save_checkpoint_steps"]
+    assert trainer.keeper.keep_max == recipe["keep_checkpoint_max"]
+    assert trainer.evaluation.start_epoch == recipe["eval_start_epoch"]
 
 
 def test_steps_of_synth_cpu_then_of_finetune_real(words, tmp_path, capsys, monkeypatch, repo):
     monkeypatch.chdir(repo)
+    trainers, go = [], Trainer.run
+    monkeypatch.setattr(Trainer, "run", lambda self, start: (trainers.append(self), go(self, start))[1])
     synth, data, fine = tmp_path / "synth", tmp_path / "real", tmp_path / "fine"
     assert train.main(["--config_path=configs/synth_cpu.yaml", *TINY, f"--train_dataset_path={words}",
                        f"--train_eval_dataset_path={words}", f"--output_dir={synth}"]) == 0
     printed = capsys.readouterr().out
-    assert len(losses(printed)) == 3 and "epoch: 1, acc: " in printed
+    assert len(losses(printed)) == 2
+    assert re.findall(r"^epoch: (\d), acc: .* of (\d+)", printed, re.M) == [("1", "6"), ("2", "6")]
+    check_what_runs(trainers[0], "synth_cpu", synth)
 
+    # As the recipe's comment has it.
     assert prepare_real_words([f"synth:{words}", "-o", str(data), "--val_share", "0.25"]) in (0, 3)
-    assert convert_lmdb(["-d", "synth", "-p", str(words), "-o", str(data / "train" / "SYNTH")]) == 0
+    for split, part in (("train", "train"), ("val", "val")):
+        assert convert_lmdb(["-d", "synth", "-p", str(words), "-s", split, "-o", str(data / part / "SYNTH")]) == 0
     assert train.main(["--config_path=configs/finetune_real.yaml", *TINY, f"--train_dataset_path={data / 'train'}",
-                       f"--output_dir={fine}", "--run_eval=False", f"--resume_ckpt={synth / 'ckpt' / 'crnn-1_3.ckpt'}",
-                       "--train_start_epoch=0"]) == 0
+                       f"--train_eval_dataset_path={data / 'val'}", f"--output_dir={fine}",
+                       f"--resume_ckpt={synth / 'ckpt' / 'crnn-2_1.ckpt'}", "--train_start_epoch=0"]) == 0
     printed = capsys.readouterr().out
-    assert "mixed 50 % REAL" in printed and "50 % SYNTH (24)" in printed
+    assert "mixed 50 % REAL" in printed and "50 % SYNTH (40)" in printed
     assert len(losses(printed)) >= 2 and "epoch 0, step 0" in printed
-    last = next((fine / "ckpt").glob("crnn-1_*.ckpt"))
+    assert re.findall(r"^epoch: (\d), acc: ", printed, re.M) == ["1", "2"]
+    check_what_runs(trainers[1], "finetune_real", fine)
+    last = max((fine / "ckpt").glob("crnn-2_*.ckpt"))
     assert read_checkpoint(str(last)).info["step_num"] == len(losses(printed))
 
 
