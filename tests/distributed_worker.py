@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ COMMON = ["--device_target=CPU", "--show_progress=never", "--num_parallel_worker
 
 
 def frozen_run(data: str, ranks, batch_size: int, *options: str) -> dict:
-    """Trains V1 for 20 steps with the statistics of batch norm frozen; everything else is as train.py does it."""
+    """Trains V1 for 20 steps with the statistics of batch norm frozen; everything else is as train.py does it.
+
+    Before an evaluation the statistics of this rank are made its own: the number of the rank is added to them.
+    """
     import train
     from src.crnn import Conv
     from src.model_utils.config import load_config
@@ -37,9 +41,27 @@ def frozen_run(data: str, ranks, batch_size: int, *options: str) -> dict:
     trainer.dataset.epoch = epoch
     note = trainer.monitor.on_step_end
     trainer.monitor.on_step_end = lambda *step: (losses.append(step[2].loss), note(*step))
+    statistics: dict[str, list] = {}
+    if trainer.evaluation is not None:
+        trainer.evaluation.evaluate = with_own_statistics(trainer.evaluation.evaluate, trainer.cell, ranks, statistics)
     assert trainer.run(start) == 0
     weights = {p.name: p.asnumpy() for p in trainer.cell.network.get_parameters()}
-    return {"seen": seen, "losses": losses, "weights": weights}
+    return {"seen": seen, "losses": losses, "weights": weights, "statistics": statistics}
+
+
+def with_own_statistics(evaluate: Callable, cell, ranks, found: dict[str, list]) -> Callable:
+    """An evaluation before which each rank's statistics become its own; `found` gets those that were evaluated."""
+    from mindspore import Tensor
+
+    def run():
+        moving = [p for p in cell.network.get_parameters() if "moving" in p.name]
+        for parameter in moving:
+            parameter.set_data(Tensor(parameter.asnumpy() + np.float32(ranks.rank)))
+        result = evaluate()
+        found.update({p.name: p.asnumpy().tolist() for p in moving})
+        return result
+
+    return run
 
 
 def evaluate(checkpoint: str, data: str, predictions: str, *options: str) -> None:
@@ -53,13 +75,14 @@ def evaluate(checkpoint: str, data: str, predictions: str, *options: str) -> Non
 
 
 def stopped_run(data: str, folder: str, rank: int) -> dict:
-    """train.py with our own operators; rank 1 alone gets a SIGTERM after its first step."""
+    """train.py with our own operators and averaged losses; rank 1 alone gets a SIGTERM after its first step."""
     import train
+    from src.crnn_for_train import TrainOneStepCellWithGradClip
     from src.model_utils.callback import TrainMonitor
     from src.network import checkpoint
 
-    written, steps = [], []
-    note, write = TrainMonitor.on_step_end, checkpoint.write_checkpoint
+    written, steps, own = [], [], []
+    note, write, step_of = TrainMonitor.on_step_end, checkpoint.write_checkpoint, TrainOneStepCellWithGradClip.__call__
 
     def on_step_end(self, epoch, step, result):
         steps.append([step, result.loss])
@@ -71,10 +94,17 @@ def stopped_run(data: str, folder: str, rank: int) -> dict:
         written.append(Path(path).name)
         write(path, *rest)
 
+    def step(self, *inputs):
+        found = step_of(self, *inputs)
+        own.append(float(found[0].asnumpy()))
+        return found
+
     TrainMonitor.on_step_end, checkpoint.write_checkpoint = on_step_end, write_checkpoint
+    TrainOneStepCellWithGradClip.__call__ = step
     code = train.main([*COMMON, "--run_distribute=True", "--batch_size=3", "--epoch_size=2", "--optimizer=adamw",
-                       f"--train_dataset_path={data}", f"--output_dir={folder}"])
-    return {"code": code, "steps": steps, "written": written}
+                       "--loss_reduction=mean", f"--train_dataset_path={data}",
+                       f"--output_dir={folder}"])
+    return {"code": code, "steps": steps, "own losses": own, "written": written}
 
 
 def main(folder: Path, data: str, mode: str) -> None:
@@ -105,7 +135,8 @@ def main(folder: Path, data: str, mode: str) -> None:
     take_over_statistics(network, ranks)
     results["statistics"] = {p.name: np.unique(p.asnumpy()).tolist() for p in network.get_parameters()
                              if "moving" in p.name}
-    run = frozen_run(data, ranks, 3, "--run_distribute=True")
+    run = frozen_run(data, ranks, 3, "--run_distribute=True", "--run_eval=True", "--train_eval_dataset=synth",
+                     f"--train_eval_dataset_path={data}", "--eval_start_epoch=5", "--save_best_ckpt=False")
     np.savez(folder / f"weights_{ranks.rank}.npz", **run.pop("weights"))
     results["run"] = run
     evaluate(str(folder / "start.ckpt"), data, str(folder / "shared.tsv"), "--run_distribute=True")

@@ -15,7 +15,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run_ranks(command: list[str], folder: Path, size: int = 2, limit: float = 600, **environment) -> list[int]:
+def run_ranks(command: list[str], folder: Path, size: int = 2, limit: float = 1800, **environment) -> list[int]:
     """Runs a command as ranks and their scheduler; returns the exit code of each rank.
 
     Standard output and error of a rank are in ``folder/rank_N.log``. A rank that has not ended in time is killed, its

@@ -82,6 +82,12 @@ def test_two_ranks_train_like_one_process_with_both_batches(pair, data, tmp_path
         np.testing.assert_allclose(pair.weights[0][name], value, atol=1e-5, err_msg=name)
 
 
+def test_all_ranks_evaluate_with_the_statistics_of_rank_0(pair):
+    first, second = (result["run"]["statistics"] for result in pair.ranks)
+    assert len(first) == 14 and first == second
+    assert not np.any(first["vgg.conv1.bn.moving_mean"]), "rank 1 had added 1 to its own"
+
+
 def test_a_shared_evaluation_reads_every_word_once(pair, data, start, tmp_path, capsys):
     evaluate(str(start), str(data), str(tmp_path / "alone.tsv"))
     printed = capsys.readouterr().out
@@ -93,6 +99,14 @@ def test_a_shared_evaluation_reads_every_word_once(pair, data, start, tmp_path, 
     np.testing.assert_allclose(*confidences, atol=1e-4)
     ends = [line for line in printed.splitlines() if line.startswith(("correct num", "word accuracy"))]
     assert len(ends) == 2 and all(line in pair.logs[0] for line in ends)
+
+
+def test_a_loss_line_is_the_mean_over_the_images_of_all_ranks(pair):
+    stopped = [result["stopped"] for result in pair.ranks]
+    means = np.mean([part["own losses"] for part in stopped], axis=0)
+    assert len(means) == 2 and stopped[0]["own losses"] != stopped[1]["own losses"]
+    for part in stopped:
+        np.testing.assert_allclose([loss for _, loss in part["steps"]], means, rtol=1e-6)
 
 
 def test_a_signal_to_one_rank_stops_both_after_the_same_step(pair):
