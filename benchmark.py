@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     if config.lexicon.strip().lower() not in ("", "none") or config.decoder == "lexicon":
         raise ConfigError("benchmark.py reads with all lexicons that lie beside the sets; leave lexicon and decoder "
                           "lexicon out")
-    output = config.output_dir if config.origin("output_dir") != "default" else os.path.join(config.output_dir,
+    output = config.output_dir if config.is_given("output_dir") else os.path.join(config.output_dir,
                                                                                              "benchmark")
     if config.data_root and _inside(output, config.data_root):
         raise ConfigError(f"output_dir {output} is inside data_root {config.data_root}, where nothing is written; "

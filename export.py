@@ -9,28 +9,18 @@ from src.model_utils.config import Config, load_config
 def main(argv: list[str] | None = None) -> int:
     """Exports as configured; returns the exit code."""
     config = load_config(argv, description="Export a CRNN checkpoint as MINDIR, AIR or ONNX.")
+    # Not at the top: --help waits for none of these, and the context must be set up before MindSpore is imported.
+    from src.deploy.targets import no_air, read_formats
+    from src.model_utils.context import set_up_context
     from src.model_utils.moxing_adapter import modelarts
     with modelarts(config, checkpoint_key="" if config.checkpoint_path else "ckpt_file"):
-        return run(config)
-
-
-def run(config: Config) -> int:
-    """Exports as configured, with all data in place."""
-    from src.deploy.targets import no_air, read_formats
-    formats = read_formats(config)
-    calibration = calibration_paths(config) if config.quantize != "none" else []
-    from src.model_utils.context import set_up_context  # decides on the CPU cap before MindSpore is imported
-    print(set_up_context(config, own_operators=False), flush=True)
-    if "AIR" in formats and config.device_target != "Ascend":
-        raise ConfigError(no_air(config.device_target))
-    from src.deploy.exporter import Exporter
-
-    exporter = Exporter(config)
-    for file_format in formats:
-        if file_format == "ONNX":
-            exporter.write_onnx(calibration)
-        else:
-            exporter.write_mindspore(file_format)
+        formats = read_formats(config)
+        calibration = calibration_paths(config) if config.quantize != "none" else []
+        print(set_up_context(config, own_operators=False), flush=True)
+        if "AIR" in formats and config.device_target != "Ascend":
+            raise ConfigError(no_air(config.device_target))
+        from src.deploy.exporter import Exporter
+        Exporter(config).write(formats, calibration)
     return 0
 
 

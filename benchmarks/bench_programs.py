@@ -80,10 +80,10 @@ def run_start(repeats: int) -> None:
 
 def overhead_worker(folder: str) -> None:
     """Trains some steps with clocks around the parts of the loop and prints their seconds as JSON."""
-    from src.distributed.ranks import ranks_of
+    from src.distributed.communication import ranks_of
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
-    from train import build_trainer
+    from src.training.setup import build_trainer
     options = [item for item in train_command(folder)[3:] if item.startswith("--")]
     config = load_config([*options, "--epoch_size=1", "--save_checkpoint=False", "--per_print_time=10"])
     set_up_context(config, own_operators=True)

@@ -41,7 +41,8 @@ def worker(batch: int, dtype: str) -> None:
 
     from src.crnn import build_network
     from src.crnn_for_train import CRNNWithLoss, GradientReducer, TrainOneStepCellWithGradClip
-    from src.distributed.ranks import ALONE, connect
+    from src.distributed.communication import connect
+    from src.distributed.ranks import ALONE
     from src.loss import CTCLoss
     from src.onednn import accelerate
     from src.training.optimizer import create_optimizer, set_learning_rate

@@ -80,6 +80,10 @@ stamp=$(cat default_config.yaml configs/quickstart.yaml src/data/embedded.py | c
 if is_done trained "$stamp" && [ -f "$checkpoint" ]; then
   say "done before: $checkpoint"
 else
+  if [ -d "$output/ckpt" ]; then # train.py does not mix a new run with an earlier one
+    rm -rf "$output/ckpt.previous"
+    mv "$output/ckpt" "$output/ckpt.previous"
+  fi
   "$python" train.py
   [ -f "$checkpoint" ] || die "train.py ended without writing $checkpoint"
   printf '%s\n' "$stamp" >"$output/.trained"

@@ -6,10 +6,8 @@ from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import TruncatedNormal
 
 from src.common.errors import ConfigError
+from src.network.description import FEATURES, STAGES
 from src.network.precision import set_precision
-
-FEATURE_SIZE = 512
-"""Channels the VGG hands to the recurrent layers (`input_size` in the configuration)."""
 
 
 class Conv(nn.Cell):
@@ -35,16 +33,13 @@ class VGG(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = Conv(3, 64)
-        self.conv2 = Conv(64, 128)
-        self.conv3 = Conv(128, 256)
-        self.conv4 = Conv(256, 256)
-        self.conv5 = Conv(256, 512)
-        self.conv6 = Conv(512, 512)
-        self.conv7 = Conv(512, FEATURE_SIZE, kernel_size=2, pad_mode="valid")
-        # The last two poolings halve the height only: narrow letters such as "i" and "l" need the columns.
-        self.maxpool2d1 = nn.MaxPool2d(kernel_size=2, stride=2, pad_mode="same")
-        self.maxpool2d2 = nn.MaxPool2d(kernel_size=(2, 1), stride=(2, 1), pad_mode="same")
+        channels = 3
+        for number, stage in enumerate(STAGES, start=1):
+            setattr(self, f"conv{number}", Conv(channels, stage.channels, stage.kernel,
+                                                "same" if stage.kernel % 2 else "valid"))
+            channels = stage.channels
+        self.maxpool2d1 = nn.MaxPool2d(kernel_size=STAGES[0].pool, stride=STAGES[0].pool, pad_mode="same")
+        self.maxpool2d2 = nn.MaxPool2d(kernel_size=STAGES[3].pool, stride=STAGES[3].pool, pad_mode="same")
 
     def construct(self, x: Tensor) -> Tensor:
         """Maps images (N, 3, 32, W) to features (N, 512, 1, T), T = ceil(ceil(W / 2) / 2) - 1."""
@@ -99,7 +94,7 @@ class CRNNV2(_CRNN):
 
     def __init__(self, class_num: int, hidden_size: int = 256) -> None:
         super().__init__()
-        self.rnn = nn.SequentialCell([BidirectionalLSTM(FEATURE_SIZE, hidden_size, hidden_size),
+        self.rnn = nn.SequentialCell([BidirectionalLSTM(FEATURES, hidden_size, hidden_size),
                                       BidirectionalLSTM(hidden_size, hidden_size, class_num)])
 
     def sequence(self, features: Tensor) -> Tensor:
@@ -118,21 +113,21 @@ class CRNNV1(_CRNN):
 
     def __init__(self, class_num: int, hidden_size: int = 256, use_dropout: bool = True) -> None:
         super().__init__()
-        self.rnn1 = _lstm(FEATURE_SIZE, hidden_size)
+        self.rnn1 = _lstm(FEATURES, hidden_size)
         self.rnn2 = _lstm(2 * hidden_size, hidden_size)
         self.dropout = nn.Dropout(p=0.1 if use_dropout else 0.0)
         self.fc = nn.Dense(2 * hidden_size, class_num)
 
-    def sequence(self, features: Tensor, keep: Tensor | None = None) -> Tensor:
+    def sequence(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """Maps feature columns (T, N, 512) to class scores (T, N, class_num).
 
         Args:
             features: the columns.
-            keep: (T, N, 2 * hidden_size) dropout mask, 0 or 1 / (1 - p), to use instead of random numbers of
-                MindSpore's, whose state cannot be saved.
+            mask: (T, N, 2 * hidden_size) dropout mask, 0 or 1 / (1 - p). It takes the place of MindSpore's own random
+                numbers, whose state cannot be saved.
         """
         recurrent, _ = self.rnn1(features)
-        recurrent, _ = self.rnn2(self.dropout(recurrent) if keep is None else recurrent * keep.astype(recurrent.dtype))
+        recurrent, _ = self.rnn2(self.dropout(recurrent) if mask is None else recurrent * mask.astype(recurrent.dtype))
         return self.fc(recurrent)
 
 

@@ -14,7 +14,7 @@ from src.data.list_source import VALIDATION_LISTS, ListSource, validation_list
 from src.data.lmdb_source import LmdbSource
 from src.data.options import AugmentOptions, LoaderOptions, WordOptions
 from src.data.order import mixture
-from src.data.preprocess import InputSpec, num_steps
+from src.data.preprocess import InputSpec
 from src.data.protocol import select_words
 from src.data.source import WordSource
 from src.data.synth_source import SynthSource
@@ -22,6 +22,7 @@ from src.ic03_dataset import IC03Source
 from src.ic13_dataset import IC13Source
 from src.ic15_dataset import IC15Source
 from src.iiit5k_dataset import IIIT5KSource
+from src.network.description import num_steps
 from src.svt_dataset import SVTSource
 from src.svtp_dataset import SVTPSource
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from mindspore import nn
 
+from src.common.errors import CheckpointError
+from src.distributed.communication import take_over_parameters
 from src.distributed.ranks import ALONE, Ranks
 from src.metric import EvalResult
-from src.network.checkpoint import Checkpoint, load_weights, read_checkpoint, write_checkpoint
-
-# Numbers of the training state among a checkpoint's facts.
-_STATE = ("loss_scale", "good_steps", "state_step", "global_step", "learning_rate", "momentum")
+from src.network.checkpoint import Checkpoint, load_weights, read_checkpoint
+from src.network.checkpoint_folder import try_to_write
 
 
 class EvalCallback:
@@ -25,6 +25,11 @@ class EvalCallback:
         last_epoch: always evaluated, so that the best weights exist at the end of a short run.
         say: prints a line.
         ranks: the processes that evaluate together; the first writes.
+
+    Attributes:
+        best_accuracy: the best so far, -1 before the first evaluation.
+        best_epoch: after which it was found, 0 before.
+        is_behind: whether the best weights could not be written.
     """
 
     def __init__(self, evaluate: Callable[[], EvalResult], network: nn.Cell, best_path: Path | None,
@@ -40,7 +45,8 @@ class EvalCallback:
         self.ranks = ranks
         self.best_accuracy = -1.0
         self.best_epoch = 0
-        self._judged: set[Path] = set()
+        self.is_behind = False
+        self._evaluated: set[str] = set()
 
     def is_due(self, epoch: int) -> bool:
         """Whether to evaluate after this epoch (counted from 1)."""
@@ -48,15 +54,22 @@ class EvalCallback:
         return regular or epoch == self.last_epoch
 
     def remember_best(self, run: object, evaluated_on: str) -> None:
-        """Takes over the best result of an earlier part of the run, so that a worse one does not replace it.
+        """Reads the best accuracy of the earlier part of a resumed run.
+
+        Without it, the first evaluation after resuming would replace a better checkpoint. The file counts only if the
+        same run wrote it and measured it on the same data set.
 
         Args:
-            run: what the earlier part was called; a file of another run does not count.
-            evaluated_on: the data set, whose best is wanted; None stands for any in files that do not say.
+            run: name of the run.
+            evaluated_on: the data set. Files of earlier versions do not name theirs; they count.
         """
         if self.best_path is None or not self.best_path.is_file():
             return
-        info = read_checkpoint(str(self.best_path)).info
+        try:
+            info = read_checkpoint(str(self.best_path)).info
+        except CheckpointError as error:
+            self.say(f"note: {error}; the next evaluation writes it anew")
+            return
         if info.get("run") == run and info.get("evaluated_on", evaluated_on) == evaluated_on:
             self.best_accuracy = float(info.get("accuracy", -1.0))
             self.best_epoch = int(info.get("epoch_num", 0))
@@ -68,7 +81,7 @@ class EvalCallback:
             epoch: the epoch just finished, counted from 1.
             info: facts to write into the best checkpoint.
         """
-        self._judge("", epoch, info)
+        self._evaluate("", epoch, info)
 
     def on_train_end(self) -> None:
         """Prints the best result."""
@@ -76,37 +89,58 @@ class EvalCallback:
             self.say(f"End training, the best acc is: {self.best_accuracy:.6f}, "
                      f"the best acc epoch is {self.best_epoch}")
 
-    def evaluate_saved(self, paths: list[Path], epoch: int) -> None:
+    def evaluate_saved(self, paths: list[Path], epoch: int, info: Mapping[str, int | float | str]) -> list[str]:
         """Evaluates checkpoints that were not evaluated before; the best of all stays the best.
 
-        The network ends with the weights it had. All ranks read the files of the first one.
+        The network ends with the weights it had. The first rank reads the files and hands the weights to the others,
+        which may run on other hosts.
 
         Args:
             paths: checkpoint files; what the first rank says counts.
             epoch: the epoch just finished, counted from 1.
+            info: the facts of now; the best checkpoint gets its own under the same names.
+
+        Returns:
+            The names of all files that were evaluated, now or before.
         """
-        # Rank 0 has written them by now; the others may run in other folders.
-        paths = [Path(path) for path in self.ranks.gather([str(path.absolute()) for path in paths])[0]]
+        names = self.ranks.gather([path.name for path in paths])[0]
         own = {p.name: p.asnumpy().copy() for p in self.network.get_parameters()}
         try:
-            for path in paths:
-                if path not in self._judged:
-                    self._judged.add(path)
-                    checkpoint = read_checkpoint(str(path))
-                    load_weights(self.network, checkpoint)
-                    facts = {name: value for name, value in checkpoint.info.items() if name not in _STATE}
-                    self._judge(f"{path.name}, ", epoch, facts)
+            for number, name in enumerate(names):
+                if name in self._evaluated:
+                    continue
+                checkpoint = self._load_saved(paths[number]) if self.ranks.is_first else None
+                if self.ranks.total(float(self.ranks.is_first and checkpoint is None))[0]:
+                    continue
+                take_over_parameters(list(self.network.get_parameters()), self.ranks)
+                self._evaluated.add(name)
+                facts = checkpoint.info if checkpoint else {}
+                self._evaluate(f"{name}, ", epoch, {key: facts[key] for key in info if key in facts})
         finally:
             load_weights(self.network, Checkpoint("the network", own))
+        return [name for name in names if name in self._evaluated]
 
-    def _judge(self, label: str, epoch: int, info: Mapping[str, int | float | str]) -> None:
+    def _load_saved(self, path: Path) -> Checkpoint | None:
+        """Puts the weights of a file into the network; None where it cannot be read, which is said."""
+        try:
+            checkpoint = read_checkpoint(str(path))
+            load_weights(self.network, checkpoint)
+        except CheckpointError as error:
+            self.say(f"warning: not evaluated: {error}")
+            return None
+        return checkpoint
+
+    def _evaluate(self, label: str, epoch: int, info: Mapping[str, int | float | str]) -> None:
+        """Evaluates the weights in the network, and keeps them where they are the best so far."""
         start = time.monotonic()
         result = self.evaluate()
         self.say(f"{label}epoch: {epoch}, acc: {result.accuracy:.6f} ({result.correct} of {result.total}), "
                  f"CER: {result.cer:.4f}, eval cost: {time.monotonic() - start:.1f} s")
         if result.accuracy > self.best_accuracy:
-            self.best_accuracy, self.best_epoch = result.accuracy, epoch
             self.say(f"update best result: {result.accuracy:.6f}")
             if self.best_path is not None and self.ranks.is_first:
-                write_checkpoint(self.best_path, self.network, {**info, "accuracy": result.accuracy})
+                self.is_behind = not try_to_write(self.best_path, self.network, {**info, "accuracy": result.accuracy})
+                if self.is_behind:
+                    return  # an equal result of a later epoch may still be written
                 self.say(f"update best checkpoint at: {self.best_path}")
+            self.best_accuracy, self.best_epoch = result.accuracy, epoch

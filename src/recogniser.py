@@ -31,7 +31,7 @@ def open_checkpoint(config: Config, option: str = "checkpoint_path", pretrained:
         CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
     """
     from src.common.errors import CheckpointError
-    from src.network.checkpoint import adopt, read_checkpoint
+    from src.network.checkpoint import read_checkpoint, take_over
 
     if not config.checkpoint_path:
         default = (QUICKSTART_CHECKPOINT, PRETRAINED_CHECKPOINT)
@@ -42,7 +42,7 @@ def open_checkpoint(config: Config, option: str = "checkpoint_path", pretrained:
         config.checkpoint_path = str(found[0])
         print(f"no {option} given: using {found[0]}", file=sys.stderr, flush=True)
     checkpoint = read_checkpoint(config.checkpoint_path)
-    adopt(config, checkpoint)
+    take_over(config, checkpoint)
     if "temperature" in checkpoint.info:
         adopt_temperature(config, checkpoint.info["temperature"], checkpoint.path)
     return checkpoint

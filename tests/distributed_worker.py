@@ -17,16 +17,16 @@ def frozen_run(data: str, ranks, batch_size: int, *options: str) -> dict:
 
     Before an evaluation the statistics of this rank are made its own: the number of the rank is added to them.
     """
-    import train
     from src.crnn import Conv
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
+    from src.training.setup import build_trainer
 
     config = load_config([*COMMON, "--cpu_operators=stock", "--model_version=V1", "--epoch_size=5",
                           f"--batch_size={batch_size}", f"--train_dataset_path={data}", "--aux_ce_weight=1",
                           "--per_print_time=1", "--save_checkpoint=False", "--learning_rate=0.001", *options])
     set_up_context(config)
-    trainer, start = train.build_trainer(config, Path("nowhere"), ranks)
+    trainer, start = build_trainer(config, Path("nowhere"), ranks)
     for _, cell in trainer.cell.cells_and_names():
         if isinstance(cell, Conv):
             cell.set_train(False)
@@ -111,7 +111,7 @@ def main(folder: Path, data: str, mode: str) -> None:
     """Runs in every rank; results go to files."""
     from src.crnn import build_network
     from src.crnn_for_train import GradientReducer
-    from src.distributed.ranks import ranks_of, take_over_statistics
+    from src.distributed.communication import ranks_of, take_over_statistics
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
 

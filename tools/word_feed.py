@@ -18,7 +18,8 @@ import numpy as np
 
 from src.common.charset import Charset, required_steps
 from src.common.errors import CRNNError
-from src.data.preprocess import InputSpec, num_steps, resize
+from src.data.preprocess import InputSpec, resize
+from src.network.description import num_steps
 from src.render import FontFace, RenderStyle, WordRenderer
 from src.render.words import plan_words
 

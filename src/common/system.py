@@ -35,11 +35,11 @@ def keep_freed_memory() -> bool:
 
 
 @contextmanager
-def no_warnings() -> Iterator[None]:
-    """Mutes log lines up to warnings, while a library is asked something whose answer may well be no."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+def muted(level: int = logging.WARNING) -> Iterator[None]:
+    """Mutes log lines of libraries up to a level, while the caller handles itself what they would complain of."""
+    before = logging.root.manager.disable
+    logging.disable(level)
     try:
         yield
     finally:
-        logging.disable(level)
+        logging.disable(before)

@@ -95,15 +95,6 @@ class InputSpec:
         return next((bucket for bucket in self.widths if bucket >= width), self.widths[-1])
 
 
-def num_steps(width: int) -> int:
-    """CTC steps the network gives for an image of that width: 24 for 100.
-
-    Two poolings halve the width with 'same' padding (rounding up); the last convolution is 2 wide without padding.
-    """
-    half = -(-width // 2)
-    return -(-half // 2) - 1
-
-
 def width_for_steps(steps: int) -> int:
     """The least width of which the network makes that many CTC steps."""
     return 4 * steps + 1

@@ -1,6 +1,6 @@
 """Writes the exported files of one checkpoint; each is loaded again and compared with it before it is kept."""
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +44,14 @@ class Exporter:
         self.charset = Charset.from_config(config.label_dict)
         self.net = load_network(config, self.checkpoint, full_precision=True)
         print(f"checkpoint: {config.checkpoint_path}, {config.model_version}, {config.class_num} classes", flush=True)
+
+    def write(self, formats: Sequence[str], calibration: list[str]) -> None:
+        """Writes a file of each format, see :meth:`write_mindspore` and :meth:`write_onnx`."""
+        for file_format in formats:
+            if file_format == "ONNX":
+                self.write_onnx(calibration)
+            else:
+                self.write_mindspore(file_format)
 
     def write_mindspore(self, file_format: str) -> None:
         """Writes a MINDIR or AIR file and its JSON file.

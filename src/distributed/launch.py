@@ -9,14 +9,9 @@ import socket
 import sys
 
 from src.common.errors import ConfigError, run_main
-from src.distributed import rank_process
+from src.distributed import environment, rank_process
 from src.distributed.rank_table import read_rank_table
 from src.distributed.rank_watch import Launch, say
-
-# Left over in a shell from another run, these would make a process take itself for another rank.
-_STALE = ("RANK_ID", "RANK_SIZE", "DEVICE_ID", "RANK_TABLE_FILE", "MS_ROLE", "MS_NODE_ID", "MS_WORKER_NUM",
-          "MS_SCHED_HOST", "MS_SCHED_PORT")
-_STALE_PREFIXES = ("OMPI_COMM_WORLD_", "PMI_", "PMIX_")
 
 
 def start_rank_table(path: str, folder: str, command: list[str]) -> Launch:
@@ -37,12 +32,12 @@ def start_rank_table(path: str, folder: str, command: list[str]) -> Launch:
 
 def start_msrun(folder: str, command: list[str], share_cores: bool) -> Launch:
     """Lets msrun start the ranks and its scheduler."""
-    number, port, environment = device_num(), scheduler_port(), _clean_environment()
+    number, port, variables = device_num(), scheduler_port(), _clean_environment()
     # msrun takes a python from PATH to start its processes; ours is certain to exist.
-    environment["PATH"] = f"{os.path.dirname(sys.executable)}:{environment.get('PATH', os.defpath)}"
+    variables["PATH"] = f"{os.path.dirname(sys.executable)}:{variables.get('PATH', os.defpath)}"
     if share_cores:
-        environment[rank_process.SHARE_VARIABLE] = str(number)
-    launch = Launch(list(range(number)), folder, environment, "msrun")
+        variables[rank_process.SHARE_VARIABLE] = str(number)
+    launch = Launch(list(range(number)), folder, variables, "msrun")
     # Not joined: msrun would answer a failure, and Ctrl-C too, by SIGKILL, which leaves no time for a checkpoint, would
     # then wait half a minute for its scheduler, and would let the ranks run on when it gets SIGTERM.
     launch.top = launch.start(
@@ -54,10 +49,10 @@ def start_msrun(folder: str, command: list[str], share_cores: bool) -> Launch:
 
 def start_mpirun(folder: str, command: list[str]) -> Launch:
     """Lets mpirun start the ranks."""
-    number, environment = device_num(), _clean_environment()
+    number, variables = device_num(), _clean_environment()
     if os.getuid() == 0:  # as in a container
-        environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    launch = Launch(list(range(number)), folder, environment, "mpirun")
+        variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    launch = Launch(list(range(number)), folder, variables, "mpirun")
     try:
         launch.top = launch.start(["mpirun", "-n", str(number), "--bind-to", "none", sys.executable,
                                    rank_process.__file__, *command], "mpirun.log")
@@ -89,10 +84,10 @@ def _number(variable: str, low: int, high: int) -> int:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Our environment without what another run left in it."""
+    """Our environment without what another run left in it, by which a process would take itself for another rank."""
     # Errors only: at each start and end the processes warn in dozens of lines of connections that come and go.
     return {"GLOG_v": "3"} | {name: value for name, value in os.environ.items()
-                              if name not in _STALE and not name.startswith(_STALE_PREFIXES)}
+                              if name not in environment.ALL and not name.startswith(environment.PREFIXES)}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,9 +16,9 @@ FOLDER_VARIABLE = "CRNN_LAUNCH_FOLDER"  # working folders are this and the rank
 STATE_VARIABLE = "CRNN_LAUNCH_STATE"  # folder for the file that tells how we are
 PID_VARIABLE = "CRNN_LAUNCH_PID"  # process of the launcher
 SHARE_VARIABLE = "CRNN_LAUNCH_SHARE_CORES"  # number of ranks on this host to share its cores with; unset: no sharing
+RANKS_VARIABLE = "CRNN_LAUNCH_RANK_VARIABLES"  # names of those that may hold our rank
 SCHEDULER = "_scheduler"
 ORPHAN_SECONDS = 60
-_RANK_VARIABLES = ("MS_NODE_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK_ID")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
@@ -27,10 +27,11 @@ def name_of_this_process() -> str:
     """The rank as text, or ``_scheduler`` for the process that msrun starts on top."""
     if os.environ.get("MS_ROLE") == "MS_SCHED":
         return SCHEDULER
-    for variable in _RANK_VARIABLES:
-        if os.environ.get(variable):
-            return os.environ[variable]
-    sys.exit(f"rank_process.py: none of {', '.join(_RANK_VARIABLES)} is set; start scripts/run_distribute_train.sh")
+    names = os.environ.get(RANKS_VARIABLE, "").split()
+    for name in names:
+        if os.environ.get(name):
+            return os.environ[name]
+    sys.exit(f"rank_process.py: none of the variables {', '.join(names)} is set; start scripts/run_distribute_train.sh")
 
 
 def open_log(folder: str) -> int:
@@ -50,7 +51,7 @@ def take_share_of_cores(name: str) -> None:
         os.sched_setaffinity(0, cores[rank * len(cores) // ranks:(rank + 1) * len(cores) // ranks])
 
 
-def tell(name: str, **state) -> None:
+def write_state(name: str, **state) -> None:
     """Writes our state for the launcher, in one piece; a folder that is gone means that nobody wants to know."""
     path = os.path.join(os.environ[STATE_VARIABLE], name)
     try:
@@ -88,15 +89,15 @@ def main(command: list[str]) -> int:
         child = start(command, name)
     except OSError as error:
         print(f"error: rank_process.py cannot start {command[0]}: {error}", flush=True)
-        tell(name, code=127, ended=time.monotonic())
+        write_state(name, code=127, ended=time.monotonic())
         return 127
     children.append(child)
     for number in list(received):  # came before there was somebody to hand it to
         child.send_signal(number)
-    tell(name)
+    write_state(name)
     code = wait(child)
     code = 128 - code if code < 0 else code
-    tell(name, code=code, ended=time.monotonic())
+    write_state(name, code=code, ended=time.monotonic())
     # mpirun would answer any other code by killing the other ranks, which are still ending cleanly.
     return 0 if received else code
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from src.common.errors import ConfigError
 from src.distributed import rank_process
+from src.distributed.environment import RANK
+from src.distributed.processes import descendants, find_process
 
 TAIL_LINES = 20
 FAILURE_SECONDS = 10  # for the other ranks to end after one failed; they mostly hang in a collective operation
@@ -57,6 +59,7 @@ class Launch:
         environment[rank_process.FOLDER_VARIABLE] = folder
         environment[rank_process.STATE_VARIABLE] = str(self.notes)
         environment[rank_process.PID_VARIABLE] = str(os.getpid())
+        environment[rank_process.RANKS_VARIABLE] = " ".join(RANK)
         # Processes whose parents have ended, such as those of msrun, become ours, so that none can get away.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -104,7 +107,7 @@ class Launch:
             state = self.states.get(name)
             if state and state.code is not None:
                 continue
-            gone = state is not None and not exists(state.pid)  # before the file is read: it will not change then
+            gone = state is not None and find_process(state.pid) is None  # asked before the file is read
             with contextlib.suppress(FileNotFoundError):
                 self.states[name] = state = State(**json.loads((self.notes / name).read_text()))
             if gone and state.code is None:
@@ -158,7 +161,7 @@ class Launch:
             log = max(self.notes.glob("*.log"), key=lambda path: path.stat().st_size, default=log)
         if log.is_file():
             say(*(f"| {line}" for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]))
-        self._tell_ranks(signal.SIGTERM, set())
+        self._send_to_ranks(signal.SIGTERM, set())
         until = time.monotonic() + min(FAILURE_SECONDS, stop_seconds())
         while None in self._codes() and time.monotonic() < until and not self.signals:
             time.sleep(0.1)
@@ -170,9 +173,9 @@ class Launch:
         number, received = self.signals[0], len(self.signals)
         seconds = stop_seconds()
         say(f"{signal.Signals(number).name}: the ranks have {seconds:.0f} s to end; once more ends them at once")
-        until, told, last = time.monotonic() + seconds, set(), None
+        until, reached, last = time.monotonic() + seconds, set(), None
         while time.monotonic() < until and len(self.signals) == received and not self._lost():
-            self._tell_ranks(number, told)
+            self._send_to_ranks(number, reached)
             time.sleep(0.1)
             self._look()
             codes = self._codes()
@@ -185,11 +188,11 @@ class Launch:
         say(f"error: rank {', '.join(left)} did not end and is killed")
         return 128 + number
 
-    def _tell_ranks(self, number: int, told: set[str]) -> None:
-        """Sends a signal to all ranks that run and were not told yet."""
+    def _send_to_ranks(self, number: int, reached: set[str]) -> None:
+        """Sends a signal to all ranks that run and have not had it yet; adds them to those reached."""
         for name, state in self.states.items():
-            if state.code is None and name in self.names and name not in told:
-                told.add(name)
+            if state.code is None and name in self.names and name not in reached:
+                reached.add(name)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(state.pid, number)
 
@@ -222,29 +225,6 @@ def stop_seconds() -> float:
     if not text.replace(".", "", 1).isdecimal():
         raise ConfigError(f"environment variable CRNN_STOP_SECONDS: expected a number, got {text!r}")
     return float(text)
-
-
-def exists(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def descendants() -> list[int]:
-    """All processes that come from this one and have not ended."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if state != "Z":
-                    children.setdefault(int(parent), []).append(int(entry.name))
-    found = list(children.get(os.getpid(), []))
-    for pid in found:  # grows while we go
-        found += children.get(pid, [])
-    return found
 
 
 def describe(code: int) -> str:

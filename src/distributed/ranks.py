@@ -12,7 +12,6 @@ Batch norm normalises each rank's batch by itself unless ``sync_bn`` is set. Eac
 own, which training does not use; those of rank 0 are saved, and all ranks take them over before an evaluation.
 """
 import contextlib
-import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -21,14 +20,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from src.common.errors import ConfigError, CRNNError
+from src.common.errors import CRNNError
 
 T = TypeVar("T")
-
-# One of these says that a launcher started this process: msrun (or the same by hand), a rank table, mpirun.
-_LAUNCHERS = ("MS_ROLE", "RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
-# Seconds that CPU ranks wait for each other. MindSpore's own 30 are too few while one of them draws words or compiles.
-_CPU_TIMEOUT = ("MS_CPU_COMM_OP_TIMEOUT", "600")
 
 
 @dataclass(frozen=True)
@@ -131,75 +125,14 @@ class Ranks:
                             "why") from error
 
     def _exchange(self, operator: str, values: np.ndarray) -> np.ndarray:
-        from mindspore import Tensor
+        # Only here: a process alone, such as eval_onnx.py, needs no MindSpore.
+        from src.distributed.communication import exchange
 
         with self.watch():
-            return _operator(operator)(Tensor(values)).asnumpy()
+            return exchange(operator, values)
 
 
 ALONE = Ranks()
-
-
-@functools.cache
-def _operator(name: str) -> Any:
-    from mindspore import ops
-
-    return getattr(ops, name)()
-
-
-def is_scheduler() -> bool:
-    """Whether this process is msrun's scheduler, which runs the same program but only keeps the ranks together."""
-    return os.environ.get("MS_ROLE") == "MS_SCHED"
-
-
-def check_launcher() -> None:
-    """Makes sure that ``run_distribute`` can work here; call it before mindspore is imported.
-
-    Raises:
-        ConfigError: nothing started this process as one of several.
-    """
-    if not any(os.environ.get(name) for name in _LAUNCHERS):
-        raise ConfigError("run_distribute needs a launcher that starts one process a device, such as "
-                          "bash scripts/run_distribute_train.sh or msrun; leave it out to use this process alone")
-    os.environ.setdefault(*_CPU_TIMEOUT)
-
-
-def connect() -> Ranks:
-    """Joins the other processes (HCCL on Ascend, NCCL on GPU, MindSpore's own library on CPU); once is enough.
-
-    In msrun's scheduler this returns never: the process ends when the ranks have.
-
-    Raises:
-        ConfigError: the others cannot be reached.
-    """
-    from mindspore import communication
-
-    if not communication.GlobalComm.INITED:
-        try:
-            communication.init()
-        except (RuntimeError, ValueError) as error:
-            reason = next((line for line in str(error).splitlines() if line.strip(" -")), "no reason given")
-            raise ConfigError(f"run_distribute: this process cannot join the others ({reason.strip()}); check "
-                              "RANK_TABLE_FILE, or the launcher's address and port") from error
-    return Ranks(communication.get_rank(), communication.get_group_size())
-
-
-def ranks_of(config: Any) -> Ranks:
-    """The processes of a run whose context is set up; a program without ``run_distribute`` is alone."""
-    return connect() if config.run_distribute else ALONE
-
-
-def take_over_statistics(network: Any, ranks: Ranks) -> None:
-    """Gives the network of every rank the moving statistics of rank 0, so that all evaluate what is saved."""
-    if ranks.is_alone:
-        return
-    from mindspore import Tensor
-
-    moving = [p for p in network.get_parameters() if p.name.endswith(("moving_mean", "moving_variance"))]
-    values = ranks.of_first(np.concatenate([p.asnumpy().ravel() for p in moving]))
-    ends = np.cumsum([p.size for p in moving])[:-1]
-    for parameter, value in zip(moving, np.split(values, ends), strict=True):
-        parameter.set_data(Tensor(value.reshape(parameter.shape)))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,8 @@
-"""What a training run tells people: the model zoo's loss and epoch lines, and a progress bar."""
+"""What a training run prints: the model zoo's loss and epoch lines, and a progress bar.
+
+The module has the name that the model zoo gave it. It holds no callback of MindSpore: the training loop is ours and
+calls the monitor directly.
+"""
 import math
 import sys
 import time

@@ -10,6 +10,7 @@ import yaml
 from src.common.command_line import help_text, parse
 from src.common.errors import ConfigError
 from src.common.options import Entry, Option, Value, nearest, read_options, read_yaml
+from src.network.description import FEATURES, HEIGHT, num_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CONFIG = ROOT / "default_config.yaml"
@@ -17,21 +18,13 @@ DEFAULT_CONFIG = ROOT / "default_config.yaml"
 # Keys of the model zoo's files that are accepted without effect.
 RETIRED_KEYS = {"model": "has no effect: whether upper and lower case differ follows from label_dict"}
 
-FEATURES = 512  # of a time step: the channels of the last convolution
-HEIGHT = 32  # four poolings and the 2x2 convolution leave one row of it
-
 _NEEDED = ("label_dict", "image_width", "image_height", "class_num", "blank", "num_step", "input_size")
 
+# Where a value comes from, when it is not the path of a file.
 _DEFAULT = "default"
 _DERIVED = "derived"
-
-
-def steps_of_width(width: int) -> int:
-    """Time steps the network makes of an image ``width`` pixels wide.
-
-    Two poolings halve it, rounding up, and the last 2x2 convolution takes one column.
-    """
-    return ((width + 1) // 2 + 1) // 2 - 1
+_PROGRAM = "program"
+_COMMAND_LINE = "command line"
 
 
 class Config:
@@ -69,9 +62,9 @@ class Config:
             raise AttributeError(f"the configuration has no key {name}{nearest(name, self._values)}")
         is_text = isinstance(value, str | os.PathLike | None)
         if self._options[name].kind is str and not is_text:
-            raise ConfigError(f"program: {name}: expected text, got {value!r}")
+            raise ConfigError(f"{_PROGRAM}: {name}: expected text, got {value!r}")
         text = "" if value is None else os.fspath(value) if is_text else str(value)
-        self._lay([Entry(name, text, 0)], "program")
+        self._overlay([Entry(name, text, 0)], _PROGRAM)
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, Config) else NotImplemented
@@ -92,11 +85,25 @@ class Config:
         """Where a value comes from: ``default``, ``derived``, a file's path, ``command line`` or ``program``."""
         return self._origins[name]
 
+    def is_given(self, name: str) -> bool:
+        """Whether the user set a key, in a file or on the command line; what a program sets does not count."""
+        return self._origins[name] not in (_DEFAULT, _DERIVED, _PROGRAM)
+
+    def is_on_command_line(self, name: str) -> bool:
+        """Whether the user set a key on the command line, after which no file has changed it."""
+        return self._origins[name] == _COMMAND_LINE
+
     def save(self, path: str | os.PathLike) -> None:
-        """Writes a YAML file that ``--config_path`` reads back to an equal configuration."""
-        lines = ["# The configuration of a run; use it again with --config_path."]
+        """Writes a YAML file with what differs from the defaults; ``--config_path`` reads back an equal configuration.
+
+        Derived keys follow from the others and are left out.
+        """
+        lines = ["# The configuration of a run, as far as it differs from default_config.yaml; use it again with "
+                 "--config_path."]
         for group, names in self._groups():
-            lines += ["", f"# ==== {group} ===="]
+            names = [name for name in names if self._values[name] != self._options[name].default
+                     and self._origins[name] != _DERIVED]
+            lines += ["", f"# ==== {group} ===="] if names else []
             for name in names:
                 value = self._values[name]
                 style = '"' if isinstance(value, str) else None
@@ -130,7 +137,7 @@ class Config:
             groups.setdefault(option.group, []).append(option.name)
         return groups.items()
 
-    def _lay(self, entries: Sequence[Entry], origin: str) -> None:
+    def _overlay(self, entries: Sequence[Entry], origin: str) -> None:
         """Lays one file or command line over what is there; nothing changes when a value is wrong."""
         values, origins, notes = dict(self._values), dict(self._origins), list(self.notes)
         places = {}
@@ -173,7 +180,7 @@ def _derive(values: dict[str, Value], origins: dict[str, str], places: Mapping[s
     rules = {
         "class_num": (charset.class_num, f"the {len(charset.characters)} characters of label_dict and the blank"),
         "blank": (charset.blank, "the class after the last character of label_dict"),
-        "num_step": (steps_of_width(values["image_width"]), f"from image_width {values['image_width']}"),
+        "num_step": (num_steps(values["image_width"]), f"from image_width {values['image_width']}"),
         "input_size": (FEATURES, "fixed by the network"),
     }
     for name, (value, reason) in rules.items():
@@ -217,7 +224,7 @@ def load_config(
         raise SystemExit(0)
     config = Config(options)
     # The defaults themselves are a layer too: someone may have edited a derived key, or its source, right there.
-    config._lay(read_yaml(DEFAULT_CONFIG), os.path.relpath(DEFAULT_CONFIG))
+    config._overlay(read_yaml(DEFAULT_CONFIG), os.path.relpath(DEFAULT_CONFIG))
     config.__dict__.update(_origins=dict.fromkeys(options, _DEFAULT), arguments=tuple(line.arguments))
     files = list(line.files)
     notes = []
@@ -226,8 +233,8 @@ def load_config(
         notes.append(f"no {fallback_unless[0]} given: using the embedded synthetic words with {files[0]}")
         config.__dict__["used_fallback"] = True
     for file in files:
-        config._lay(read_yaml(file), str(file))
-    config._lay([Entry(key, text, 0) for key, text in line.values], "command line")
+        config._overlay(read_yaml(file), str(file))
+    config._overlay([Entry(key, text, 0) for key, text in line.values], _COMMAND_LINE)
     config.__dict__["notes"] = (*notes, *config.notes)
     for note in config.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -2,7 +2,7 @@
 from typing import TYPE_CHECKING
 
 from src.common.errors import ConfigError
-from src.distributed.ranks import check_launcher, connect, is_scheduler
+from src.distributed.environment import check_launcher, is_scheduler
 from src.model_utils.config import Config
 from src.model_utils.device_adapter import apply_cpu_cap, get_device_id, resolve_device_target
 from src.model_utils.moxing_adapter import is_inside
@@ -35,11 +35,16 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
         raise ConfigError("enable_modelarts is for train.py, eval.py and export.py; leave it out here")
     if config.run_distribute:
         check_launcher()
-        if is_scheduler():
-            connect()  # ends with the ranks
-    remark = _prepare_cpu(config, own_operators) if config.device_target in ("auto", "CPU") else ""
+    remark = ""
+    if config.device_target in ("auto", "CPU") and not is_scheduler():
+        remark = _prepare_cpu(config, own_operators)
+    # Not at the top: MindSpore's oneDNN reads the CPU cap when it is loaded.
     import mindspore as ms
 
+    from src.distributed.communication import connect
+
+    if config.run_distribute and is_scheduler():
+        connect()  # ends with the ranks
     config.device_target = resolve_device_target(config.device_target)
     device = get_device_id(config.device_id)
     try:

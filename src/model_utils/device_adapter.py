@@ -4,7 +4,7 @@ import re
 import sys
 from importlib import metadata
 
-from src.common.system import no_warnings
+from src.common.system import muted
 from src.model_utils.local_adapter import get_device_id, get_device_num, get_job_id, get_rank_id
 
 __all__ = ["apply_cpu_cap", "get_device_id", "get_device_num", "get_job_id", "get_rank_id", "resolve_device_target"]
@@ -25,7 +25,7 @@ def _is_usable(target: str) -> bool:
     """Whether MindSpore has the back end of a device and sees at least one."""
     import mindspore
 
-    with no_warnings():  # a back end that is not there is no news to somebody who wants any
+    with muted():  # a back end that is not there is no news to somebody who wants any
         try:
             if hasattr(mindspore, "device_context"):
                 device = getattr(mindspore.device_context, target.lower())

@@ -3,12 +3,7 @@ import os
 from collections.abc import Sequence
 
 from src.common.errors import ConfigError
-
-# The launcher's own variables come first: RANK_ID and RANK_SIZE are often left over in a shell, where every process of
-# mpirun would take itself for rank 0.
-_DEVICE_ID = ("DEVICE_ID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID")
-_RANK_ID = ("MS_NODE_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK_ID")
-_RANK_SIZE = ("MS_WORKER_NUM", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "RANK_SIZE")
+from src.distributed import environment
 
 
 def get_device_id(default: int = 0) -> int:
@@ -20,17 +15,17 @@ def get_device_id(default: int = 0) -> int:
     Raises:
         ConfigError: a variable is set to something else than a number.
     """
-    return _from_environment(_DEVICE_ID, default, at_least=0)
+    return _from_environment(environment.DEVICE, default, at_least=0)
 
 
 def get_rank_id() -> int:
     """Number of this process among all of the run; 0 when it runs alone. Raises as :func:`get_device_id`."""
-    return _from_environment(_RANK_ID, 0, at_least=0)
+    return _from_environment(environment.RANK, 0, at_least=0)
 
 
 def get_device_num() -> int:
     """Number of processes of the run, one a device; 1 when it runs alone. Raises as :func:`get_device_id`."""
-    return _from_environment(_RANK_SIZE, 1, at_least=1)
+    return _from_environment(environment.SIZE, 1, at_least=1)
 
 
 def get_job_id() -> str:

@@ -9,11 +9,11 @@ from types import ModuleType
 
 from src.common.errors import ConfigError, DataError
 from src.data.source import LEXICONS
-from src.distributed.ranks import is_scheduler
+from src.distributed.environment import is_scheduler
 from src.model_utils.config import Config
 from src.model_utils.device_adapter import get_rank_id
 from src.modelarts.archives import unpack_archives
-from src.modelarts.node import Farewell, once_per_node
+from src.modelarts.node import LastAction, once_per_node
 
 # Keys with paths that may be given relative to the local folders that ModelArts' addresses are copied to or from.
 _IN_DATA = ("train_dataset_path", "train_eval_dataset_path", "eval_dataset_path", "calibration_path", "data_root",
@@ -61,7 +61,7 @@ def modelarts(config: Config, data_key: str = "", checkpoint_key: str = "") -> I
         _copy_in(file, config, rank)
         _point(config, data_key, checkpoint_key)
         os.makedirs(config.output_path, exist_ok=True)
-        farewell = Farewell(f"{_plain(config.output_path)}.results.lock", rank)
+        send_results = LastAction(f"{_plain(config.output_path)}.results.lock", rank)
         failed, _inside = True, True
         try:
             yield
@@ -70,7 +70,7 @@ def modelarts(config: Config, data_key: str = "", checkpoint_key: str = "") -> I
             _inside = False
             try:
                 with _undisturbed():
-                    farewell.leave(lambda: _send(file, config))
+                    send_results.run(lambda: _send(file, config))
             except DataError as error:
                 if not failed:
                     raise
@@ -172,7 +172,7 @@ def _point_evaluation(config: Config) -> None:
         return
     config.train_eval_dataset_path = config.data_path
     # In the training data's own folder the set is of their kind, unless the user says otherwise.
-    if config.train_dataset_path == config.data_path and config.origin("train_eval_dataset") == "default":
+    if config.train_dataset_path == config.data_path and not config.is_given("train_eval_dataset"):
         config.train_eval_dataset = config.train_dataset
 
 

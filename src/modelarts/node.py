@@ -1,21 +1,24 @@
 """What the processes of one node agree on through files: who copies in for all of them, and who copies out."""
 import json
-import os
 import time
 from collections.abc import Callable
 
 from src.common.errors import DataError
 from src.common.files import FileLock
+from src.distributed.processes import is_running, this_process
 
 
 def once_per_node(path: str, source: str, rank: int, action: Callable[[], None], what: str) -> None:
-    """Runs an action in the first process of a node that comes here; the others wait, and go on when it is done.
+    """Runs an action once for all processes of a node.
 
-    What an earlier run left behind is told by its process, which is gone, or by this rank being among those that used
-    it; then the action runs again. Where the process that runs it dies, the next one takes over.
+    The first process that comes here runs it. The others wait until it is done and do not run it. If the first process
+    dies, the next one runs the action again.
+
+    The file keeps a note of who ran the action. The note of an earlier run does not count: its process has ended, or
+    it says that this rank has used the result before.
 
     Args:
-        path: a file for the agreement, on a disk of the node; a note stays in it.
+        path: a file for the note, on a disk of the node; it stays there.
         source: what the action copies; another source is another action.
         rank: of this process.
         action: to run.
@@ -31,13 +34,13 @@ def once_per_node(path: str, source: str, rank: int, action: Callable[[], None],
     try:
         note = _read(lock)
         if note.get("source") == source and (note["time"] >= arrived
-                                             or (_lives(note["process"]) and rank not in note["ranks"])):
+                                             or (is_running(*note["process"]) and rank not in note["ranks"])):
             if note["error"]:
                 raise DataError(note["error"])
             _write(lock, {**note, "ranks": [*note["ranks"], rank]})
             return
-        _write(lock, {})  # whatever may interrupt the action, the older note is wrong from here on
-        note = {"source": source, "process": _process(), "ranks": [rank], "error": ""}
+        _write(lock, {})  # if the action is interrupted, the older note must not count
+        note = {"source": source, "process": this_process(), "ranks": [rank], "error": ""}
         try:
             action()
         except DataError as error:
@@ -48,12 +51,12 @@ def once_per_node(path: str, source: str, rank: int, action: Callable[[], None],
         lock.release()
 
 
-class Farewell:
-    """Finds out which process of a node hands the results over: the first rank that was there, and only that one.
+class LastAction:
+    """Runs an action at the end of a run in one process of a node only: the lowest rank that is able to.
 
     Args:
-        path: a file for the agreement, on a disk of the node.
-        rank: of this process, which takes part from now on.
+        path: a file in which the processes note that they run, on a disk of the node.
+        rank: of this process, which is noted now.
     """
 
     def __init__(self, path: str, rank: int):
@@ -61,13 +64,13 @@ class Farewell:
         self._lock.acquire()
         try:
             note = _read(self._lock)
-            if not any(_lives(other["process"]) for other in note.values()):
+            if not any(is_running(*other["process"]) for other in note.values()):
                 note = {}  # of an earlier run
-            _write(self._lock, {**note, self._rank: {"process": _process(), "state": "running"}})
+            _write(self._lock, {**note, self._rank: {"process": this_process(), "state": "running"}})
         finally:
             self._lock.release()
 
-    def leave(self, action: Callable[[], None]) -> bool:
+    def run(self, action: Callable[[], None]) -> bool:
         """Runs an action unless a lower rank has done so or is still there to do it; returns whether it ran.
 
         Raises:
@@ -78,14 +81,14 @@ class Farewell:
             note = _read(self._lock)
             state = "left"
             try:
-                if any(other["state"] == "copied" or (other["state"] == "running" and _lives(other["process"]))
+                if any(other["state"] == "copied" or (other["state"] == "running" and is_running(*other["process"]))
                        for rank, other in note.items() if int(rank) < int(self._rank)):
                     return False
                 action()
                 state = "copied"
                 return True
             finally:
-                _write(self._lock, {**note, self._rank: {"process": _process(), "state": state}})
+                _write(self._lock, {**note, self._rank: {"process": this_process(), "state": state}})
         finally:
             self._lock.release()
 
@@ -101,30 +104,3 @@ def _read(lock: FileLock) -> dict:
 
 def _write(lock: FileLock, note: dict) -> None:
     lock.write(json.dumps(note).encode())
-
-
-def _process() -> list:
-    """Number of this process, and when it began, because numbers come again."""
-    return [os.getpid(), _began(os.getpid())]
-
-
-def _lives(process: list) -> bool:
-    """Whether a process, as :func:`_process` gave it, is still there."""
-    number, began = process
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # there, but another user's
-    return _began(number) == began
-
-
-def _began(number: int) -> str:
-    """When a process began, in the system's own terms; '' where it does not tell."""
-    try:
-        with open(f"/proc/{number}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]  # one that has ended and waits to be noticed is gone

@@ -1,1 +1,1 @@
-"""Checkpoint files, written and read, and networks as plain functions. The networks themselves are src/crnn.py."""
+"""What a network is made of, checkpoint files, networks as plain functions. The networks themselves are src/crnn.py."""

@@ -1,9 +1,11 @@
-"""Checkpoint files: what is in one, whether it fits the network, and where a run's checkpoints go."""
+"""Checkpoint files: what is in one, whether it is sound, and whether it fits the network."""
+import contextlib
+import logging
 import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tokenize import TokenError
@@ -14,22 +16,27 @@ from mindspore import Parameter, Tensor, nn
 
 from src.common.charset import Charset
 from src.common.errors import CheckpointError
+from src.common.files import replacing
+from src.common.system import muted
 from src.model_utils.config import Config
+from src.network.adopt import adopt
+from src.network.checksum import KEY, METHOD_KEY, checksum_entries, find_fault, has_checksums
+from src.network.description import LAST_LAYERS, UNUSED, VERSIONS, WEIGHTS
 
-BEST_NAME = "best_acc.ckpt"
-# How images are fitted: taken over, but the user may read with something else.
+# How images get their size. The network can read images of another size than it was trained with, so the user may
+# choose another one.
 _INPUT = ("image_width", "keep_ratio", "bucket_widths")
-_LAST_LAYERS = ("rnn.1.embedding.", "fc.")
-_WEIGHTS = ("vgg.", "rnn.", "rnn1.", "rnn2.", "fc.")
-# What the model zoo's files hold besides: an unused batch norm.
-_UNUSED = ("vgg.bn1.",)
-# The state of a training run that a resumed run can do without: AdamW keeps it for its AMSGrad variant only, and the
-# train cell's copies of batch norm's statistics last for a step.
+# Not saved, because a resumed run does not need it: the state of AMSGrad, which AdamW has but does not use, and the
+# train cell's copy of batch norm's statistics, which is made anew in every step.
 _NOT_SAVED = ("max_exp_avg_sq.", "kept.")
 
 # With a moving average the train cell holds it under the names of the weights, AVERAGE before them. The file has the
 # average under the plain names, as it is what reads best, and what is trained on under TRAINED.
 AVERAGE, TRAINED = "average.", "trained."
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A file that is cut off or altered."""
 
 
 @dataclass
@@ -52,7 +59,7 @@ class Checkpoint:
     def weights(self) -> dict[str, np.ndarray]:
         """The parameters of the network alone."""
         return {name: value for name, value in self.values.items()
-                if name.startswith(_WEIGHTS) and not name.startswith(_UNUSED)}
+                if name.startswith(WEIGHTS) and not name.startswith(UNUSED)}
 
     @property
     def trained(self) -> "Checkpoint | None":
@@ -67,7 +74,8 @@ class Checkpoint:
         Raises:
             CheckpointError: the weights are not those of a CRNN.
         """
-        for version, name in (("V2", "rnn.0.rnn.weight_ih_l0"), ("V1", "rnn1.weight_ih_l0")):
+        for version, layers in VERSIONS.items():
+            name = f"{layers.lstms[0]}.weight_ih_l0"
             if name in self.values:
                 return version
         if "w1_bw" in self.values:
@@ -78,12 +86,12 @@ class Checkpoint:
     @property
     def class_num(self) -> int:
         """Number of classes of the last layer."""
-        return len(self._first(f"{layer}bias" for layer in _LAST_LAYERS))
+        return len(self._first(f"{layer}bias" for layer in LAST_LAYERS))
 
     @property
     def hidden_size(self) -> int:
         """Units of each LSTM direction."""
-        return self._first(("rnn.0.rnn.weight_hh_l0", "rnn1.weight_hh_l0")).shape[1]
+        return self._first(f"{version.lstms[0]}.weight_hh_l0" for version in VERSIONS.values()).shape[1]
 
     def _first(self, names) -> np.ndarray:
         for name in names:
@@ -95,39 +103,62 @@ class Checkpoint:
 def read_checkpoint(path: str) -> Checkpoint:
     """Reads a checkpoint of this project or of the model zoo, or weights in a numpy ``.npz`` file.
 
+    The checksums of our own files are verified. For a file that has none, such as one of the model zoo, a note on
+    standard error says so. Files of numpy have checksums of their own.
+
     Raises:
-        CheckpointError: no such file, or not a checkpoint.
+        CheckpointError: no such file.
+        DamagedCheckpointError: not a checkpoint, or one that is cut off or altered.
     """
     if not path:
         raise CheckpointError("no checkpoint given; add --checkpoint_path=FILE")
     if not os.path.isfile(path):
         raise CheckpointError(f"checkpoint {path} does not exist" if not os.path.isdir(path) else
                               f"checkpoint {path} is a folder; give the .ckpt file")
+    if path.endswith(".npz"):
+        with _unreadable_as_damaged(path), np.load(path) as arrays:
+            return Checkpoint(path, {name: arrays[name] for name in arrays})
+    with _unreadable_as_damaged(path), muted(logging.CRITICAL):
+        content = {name: _as_array_or_text(value) for name, value in ms.load_checkpoint(path).items()}
+    if has_checksums(content):
+        fault = find_fault(content)
+        if fault:
+            raise DamagedCheckpointError(f"{path} was altered since it was written: {fault}; take another copy of it, "
+                                         "or another checkpoint")
+        del content[KEY], content[METHOD_KEY]
+    else:
+        print(f"note: {path} carries no checksums, so that damage to it cannot be found out", file=sys.stderr)
+    values = {name: value for name, value in content.items() if np.ndim(value)}
+    info = {name: value.item() if isinstance(value, np.ndarray) else value for name, value in content.items()
+            if not np.ndim(value)}
+    return Checkpoint(path, values, info)
+
+
+def _as_array_or_text(value: object) -> np.ndarray | str:
+    """An entry of a checkpoint; ValueError for the kinds that MindSpore knows besides and that no CRNN has."""
+    if isinstance(value, Parameter | Tensor):
+        return value.asnumpy()
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"an entry of type {type(value).__name__}")
+
+
+@contextlib.contextmanager
+def _unreadable_as_damaged(path: str) -> Iterator[None]:
+    """Turns what the readers of checkpoints raise on files that are none into one error."""
     try:
-        if path.endswith(".npz"):
-            with np.load(path) as arrays:
-                return Checkpoint(path, {name: arrays[name] for name in arrays})
-        content = ms.load_checkpoint(path)
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError, TokenError, zipfile.BadZipFile,
-            zlib.error) as error:
+        yield
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, KeyError, IndexError, OverflowError, MemoryError,
+            TokenError, zipfile.BadZipFile, zlib.error) as error:
         if getattr(error, "filename", None):  # the file cannot be opened, and the error says why
             raise
-        raise CheckpointError(f"{path} is not a checkpoint, or it is damaged; give a file that train.py "
-                              "wrote") from error
-    values, info = {}, {}
-    for name, value in content.items():
-        if not isinstance(value, Parameter | Tensor):
-            info[name] = value
-        elif value.ndim == 0:
-            info[name] = value.asnumpy().item()
-        else:
-            values[name] = value.asnumpy()
-    return Checkpoint(path, values, info)
+        raise DamagedCheckpointError(f"{path} is not a checkpoint, or it is damaged; give a file that train.py "
+                                     "wrote") from error
 
 
 def wants_new_charset(config: Config, checkpoint: Checkpoint) -> bool:
     """Whether the user explicitly gave other characters than the checkpoint was trained with (fine-tuning)."""
-    if config.origin("label_dict") in ("default", "derived", "program"):
+    if not config.is_given("label_dict"):
         return False
     trained = checkpoint.info.get("label_dict")
     if trained is None:  # the model zoo's files do not tell
@@ -135,7 +166,7 @@ def wants_new_charset(config: Config, checkpoint: Checkpoint) -> bool:
     return trained != Charset.from_config(config.label_dict).characters
 
 
-def adopt(config: Config, checkpoint: Checkpoint, keep_charset: bool = False) -> None:
+def take_over(config: Config, checkpoint: Checkpoint, keep_charset: bool = False) -> None:
     """Sets the network's configuration to what the checkpoint was trained with.
 
     Args:
@@ -146,22 +177,10 @@ def adopt(config: Config, checkpoint: Checkpoint, keep_charset: bool = False) ->
     Raises:
         CheckpointError: the user asked for something else, or the charset has another number of classes.
     """
-    found = {"model_version": checkpoint.model_version, "hidden_size": checkpoint.hidden_size}
-    keys = _INPUT if keep_charset else ("label_dict", *_INPUT)
-    found.update({key: checkpoint.info[key] for key in keys if key in checkpoint.info})
-    for key, value in found.items():
-        current = getattr(config, key)
-        if key == "label_dict":
-            current = Charset.from_config(current).characters
-        if current == value:
-            continue
-        if key not in _INPUT and config.origin(key) not in ("default", "derived", "program"):
-            raise CheckpointError(f"{checkpoint.path} was trained with {key} {value!r}, but the {config.origin(key)} "
-                                  f"says {getattr(config, key)!r}; leave {key} out, or give another checkpoint")
-        if config.origin(key) in ("default", "derived", "program"):
-            setattr(config, key, value)
-        else:
-            print(f"note: {checkpoint.path} was trained with {key} {value}, now it is {current}", file=sys.stderr)
+    needed = {"model_version": checkpoint.model_version, "hidden_size": checkpoint.hidden_size}
+    if not keep_charset and "label_dict" in checkpoint.info:
+        needed["label_dict"] = checkpoint.info["label_dict"]
+    adopt(config, checkpoint.path, needed, {key: checkpoint.info[key] for key in _INPUT if key in checkpoint.info})
     if not keep_charset and checkpoint.class_num != config.class_num:
         raise CheckpointError(f"{checkpoint.path} has {checkpoint.class_num} classes, but label_dict makes "
                               f"{config.class_num} (its characters and the blank); give the label_dict it was trained "
@@ -181,7 +200,7 @@ def load_weights(net: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) -
     """
     weights = checkpoint.weights
     for parameter in net.get_parameters():
-        if but_last and parameter.name.startswith(_LAST_LAYERS):
+        if but_last and parameter.name.startswith(LAST_LAYERS):
             continue
         value = weights.get(parameter.name)
         if value is None:
@@ -211,9 +230,9 @@ def load_state(cell: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) ->
     adapted = getattr(cell, "dynamic", False) and checkpoint.info.get("dynamic_loss_scale", True)
     options = {"momentum"} if adapted else {"momentum", "loss_scale", "good_steps"}
     wanted = [p for p in cell.get_parameters()
-              if not p.name.startswith((*_WEIGHTS, *_NOT_SAVED, AVERAGE)) and p.name not in options]
+              if not p.name.startswith((*WEIGHTS, *_NOT_SAVED, AVERAGE)) and p.name not in options]
     if but_last:
-        wanted = [p for p in wanted if not any(f".{layer}" in f".{p.name}" for layer in (*_LAST_LAYERS, "head."))]
+        wanted = [p for p in wanted if not any(f".{layer}" in f".{p.name}" for layer in (*LAST_LAYERS, "head."))]
     fits = all(np.shape(everything.get(p.name)) == tuple(p.shape) and p.name in everything for p in wanted)
     for parameter in wanted if fits else []:
         parameter.set_data(Tensor(np.asarray(everything[parameter.name]), parameter.dtype))
@@ -221,53 +240,29 @@ def load_state(cell: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) ->
 
 
 def write_checkpoint(path: str | os.PathLike, cell: nn.Cell, info: Mapping[str, int | float | str]) -> None:
-    """Writes the parameters of a network or of a whole train cell; the file appears only when it is complete.
+    """Writes the parameters of a network or of a whole train cell, with checksums.
+
+    The file is written beside its place, brought to the disk, and then renamed: at any moment the place holds the
+    earlier file or the whole new one.
 
     Args:
         path: file to write.
         cell: where the parameters are.
         info: facts to write beside them, see :class:`Checkpoint`.
+
+    Raises:
+        OSError: it cannot be written; the earlier file is untouched and nothing else is left.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     saved = [p for p in cell.get_parameters() if not p.name.startswith(_NOT_SAVED)]
     averaged = {p.name.removeprefix(AVERAGE) for p in saved if p.name.startswith(AVERAGE)}
-    parameters = [{"name": TRAINED + p.name if p.name in averaged else p.name.removeprefix(AVERAGE), "data": p}
-                  for p in saved]
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.ckpt")
-    try:
-        ms.save_checkpoint(parameters, str(partial), append_dict=dict(info))
-        partial.chmod(0o644)  # MindSpore makes it readable for its owner alone
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-class CheckpointKeeper:
-    """Writes ``crnn-{epoch}_{step}.ckpt`` files and keeps the newest ones.
-
-    Args:
-        folder: where they go.
-        keep_max: how many stay.
-        earlier: what the run has written there before, oldest first; all other files are another run's and stay.
-        writes: False only follows what the process that writes them does (ranks of a distributed run but the first).
-    """
-
-    def __init__(self, folder: str | os.PathLike, keep_max: int, earlier: Iterable[Path] = (),
-                 writes: bool = True) -> None:
-        self.folder = Path(folder)
-        self.keep_max = keep_max
-        self.writes = writes
-        self.written = [path for path in earlier if path.is_file()]
-
-    def save(self, cell: nn.Cell, epoch: int, step: int, info: Mapping[str, int | float | str]) -> Path:
-        """Writes the checkpoint of a step (both counted from 1) and removes the oldest of this run beyond the limit."""
-        path = self.folder / f"crnn-{epoch}_{step}.ckpt"
-        self.written = [old for old in self.written if old != path] + [path]
-        if self.writes:
-            write_checkpoint(path, cell, {**info, "run_files": "/".join(kept.name for kept in self.written)})
-        while len(self.written) > self.keep_max:
-            oldest = self.written.pop(0)
-            if self.writes:
-                oldest.unlink(missing_ok=True)
-        return path
+    parameters = {TRAINED + p.name if p.name in averaged else p.name.removeprefix(AVERAGE): p for p in saved}
+    content = {name: p.asnumpy() for name, p in parameters.items()}
+    # A number becomes a tensor in the file, and it is that which is read again.
+    content |= {name: value if isinstance(value, str) else Tensor(value).asnumpy() for name, value in info.items()}
+    with replacing(path) as partial:
+        try:
+            with muted(logging.CRITICAL):  # MindSpore reports a full disk in several lines; the caller says it in one
+                ms.save_checkpoint([{"name": name, "data": p} for name, p in parameters.items()], partial,
+                                   append_dict={**info, **checksum_entries(content)})
+        finally:
+            Path(partial).with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own, where it fails

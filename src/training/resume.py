@@ -11,12 +11,14 @@ from src.distributed.ranks import Ranks
 from src.model_utils.config import Config
 from src.network.checkpoint import (
     Checkpoint,
-    adopt,
+    DamagedCheckpointError,
     load_state,
     load_weights,
     read_checkpoint,
+    take_over,
     wants_new_charset,
 )
+from src.network.checkpoint_folder import newest_sound
 from src.training.trainer import Position, position_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,16 @@ class Resumed:
         """What the run that wrote the checkpoint is called; None if the file does not say."""
         return self.checkpoint.info.get("run") if self.checkpoint else None
 
+    @property
+    def skipped_in_a_row(self) -> int:
+        """Steps just before the checkpoint whose gradient was not finite."""
+        return int(self.checkpoint.info.get("skipped_in_a_row", 0)) if self.checkpoint else 0
+
+    def goes_on_in(self, folder: Path, config: Config) -> bool:
+        """Whether this is the later part of a run whose checkpoints are in a folder."""
+        begins_anew = config.is_on_command_line("train_start_epoch") and not config.train_start_epoch
+        return self.goes_on and not begins_anew and Path(self.checkpoint.path).resolve().parent == folder.resolve()
+
     def files_in(self, folder: Path) -> list[Path]:
         """The checkpoints that the run had written when it wrote this one, if this one lies in the folder."""
         own = Path(self.checkpoint.path)
@@ -64,9 +76,8 @@ class Resumed:
         Raises:
             CheckpointError: the checkpoint does not fit.
         """
-        given = config.origin("train_start_epoch")
-        # A config.yaml that a run wrote lists every key; only a number above 0 means something there.
-        chosen = given == "command line" or (given not in ("default", "derived") and config.train_start_epoch)
+        # A config.yaml that an earlier version saved lists every key; only a number above 0 means something there.
+        chosen = config.is_on_command_line("train_start_epoch") or config.train_start_epoch
         start = Position(config.train_start_epoch)
         if self.checkpoint is None:
             return start
@@ -101,17 +112,29 @@ def open_resumed(config: Config) -> Resumed:
     """
     if not config.resume_ckpt:
         return Resumed()
-    checkpoint = read_checkpoint(config.resume_ckpt)
+    checkpoint = _read_or_offer_another(config.resume_ckpt)
     resumed = Resumed(checkpoint, wants_new_charset(config, checkpoint))
-    adopt(config, checkpoint, keep_charset=resumed.new_charset)
+    take_over(config, checkpoint, keep_charset=resumed.new_charset)
     seed = checkpoint.info.get("seed", config.seed)
     if resumed.goes_on and seed != config.seed:
-        if config.origin("seed") == "default":
+        if not config.is_given("seed"):
             config.seed = seed
         else:
             print(f"note: {checkpoint.path} was trained with seed {seed}, now it is {config.seed}: the images come in "
                   "another order", file=sys.stderr)
     return resumed
+
+
+def _read_or_offer_another(path: str) -> Checkpoint:
+    """Reads the checkpoint to resume; if it is damaged, the error names the newest sound one beside it."""
+    try:
+        return read_checkpoint(path)
+    except DamagedCheckpointError as error:
+        other = newest_sound(Path(path).absolute().parent, but=Path(path))
+        if other is None:
+            raise
+        raise DamagedCheckpointError(f"{error}; the newest sound one beside it is taken by --resume_ckpt={other}"
+                                     ) from error
 
 
 def check_equal_start(ranks: Ranks, cell: "nn.Cell", start: Position) -> None:

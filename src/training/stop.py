@@ -1,6 +1,6 @@
-"""SIGTERM, Ctrl-C and a closed terminal while training: noted, so that the step is finished and a checkpoint written.
+"""SIGTERM, Ctrl-C and a closed terminal while training: the step is finished and a checkpoint is written.
 
-A Ctrl-C that comes while MindSpore computes a step reaches us as SIGTERM: MindSpore catches it and sends that instead.
+While MindSpore computes a step, it catches Ctrl-C itself and sends SIGTERM to its own process instead.
 """
 import contextlib
 import os
@@ -24,10 +24,11 @@ class StopRequested(Exception):  # noqa: N818 - nothing went wrong
 
 
 class StopSignals:
-    """Catches :data:`NAMES` inside a block; a second signal ends the process at once, its exit code 128 + its number.
+    """Catches :data:`NAMES` inside a block.
 
-    The second must come a second later: a launcher may hand on what the terminal has sent to all already. SIGHUP stays
-    ignored where it was (nohup).
+    The first signal is remembered. A second one ends the process at once with exit code 128 + its number, but only if
+    it comes more than a second after the first: after one Ctrl-C a process may get two signals, one from the terminal
+    and one from its launcher. SIGHUP stays ignored where it was ignored before, as under nohup.
 
     Attributes:
         received: the first signal that came, 0 before.
@@ -43,7 +44,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other thread may set handlers
-            self._before = {number: signal.signal(number, self._note) for number in NAMES
+            self._before = {number: signal.signal(number, self._on_signal) for number in NAMES
                             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN}
         return self
 
@@ -51,24 +52,24 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.received:
             if time.monotonic() - self._when < self.APART:
                 return
-            self._tell("interrupted")
+            self._write("interrupted")
             os._exit(128 + number)
         self.received, self._when = number, time.monotonic()
         if number == signal.SIGHUP:
-            self._let_go_of_terminal()
-        self._tell(f"{NAMES[signal.Signals(number)]}: finishing this step, then writing a checkpoint (a second Ctrl-C "
+            self._drop_terminal()
+        self._write(f"{NAMES[signal.Signals(number)]}: finishing this step, then writing a checkpoint (a second Ctrl-C "
                    "ends at once)")
 
-    def _tell(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         with contextlib.suppress(OSError):  # nobody may be there to read it
             os.write(2, f"\n{line}\n".encode())  # no print: the signal may have come in the middle of one
 
-    def _let_go_of_terminal(self) -> None:
-        """Lets what is printed from now on vanish instead of failing; files that output goes to still get it."""
+    def _drop_terminal(self) -> None:
+        """Sends output for the lost terminal to nowhere, so that printing does not fail; files still get theirs."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in self._terminals:
             os.dup2(nowhere, stream)

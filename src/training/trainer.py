@@ -1,5 +1,7 @@
 """The training loop: batches in, steps of the train cell, checkpoints and evaluation at their time."""
+import math
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -11,16 +13,20 @@ from mindspore import dtype as mstype
 
 from src.common.errors import CRNNError
 from src.crnn_for_train import TrainOneStepCellWithGradClip
-from src.data.preprocess import num_steps
-from src.dataset import WordBatches
+from src.data.batches import Batch, WordBatches
 from src.distributed.ranks import ALONE, Ranks
 from src.eval_callback import EvalCallback
 from src.model_utils.callback import StepResult, TrainMonitor
-from src.network.checkpoint import CheckpointKeeper
+from src.network.checkpoint_folder import CheckpointFolder
+from src.network.description import num_steps
+from src.training.bad_steps import BadSteps
 from src.training.dropout import DropoutMasks
 from src.training.moving_average import MovingAverage
 from src.training.optimizer import set_learning_rate
 from src.training.stop import NAMES, StopRequested, StopSignals, command_to_resume
+
+RETRY_STEPS = 50
+"""Steps until a checkpoint that could not be written is tried again, if none is due before."""
 
 
 @dataclass
@@ -44,7 +50,7 @@ class Trainer:
         loss_divisor: what makes the cell's loss, summed over the ranks, a mean over all their images.
         monitor: prints.
         facts: written into every checkpoint.
-        keeper: writes checkpoints; None writes none.
+        checkpoints: where they go; None writes none.
         save_every: steps between two checkpoints, counted over the whole run; the end of the run always has one.
         evaluation: evaluates after epochs; None never does.
         evaluate_saved: evaluate the kept checkpoints too, not just the weights at the end of an epoch.
@@ -52,7 +58,9 @@ class Trainer:
         dropout: makes V1's dropout masks; None where there is no dropout.
         average: follows the weights; it is what is evaluated and kept as the best. None: the weights themselves are.
         signals: tells whether somebody asked the run to stop.
-        skipped_in_a_row: steps just before this one whose gradient was not finite.
+        bad_steps: decides when too many steps were bad.
+        bad_batch_path: where the batch goes that ended the run by numbers that are not finite; None keeps none.
+        last_good: the newest checkpoint before the bad steps.
         stopping: the signal that ends the run, the same in all ranks; 0 while it goes on.
     """
 
@@ -64,7 +72,7 @@ class Trainer:
     loss_divisor: float
     monitor: TrainMonitor
     facts: dict[str, int | float | str]
-    keeper: CheckpointKeeper | None = None
+    checkpoints: CheckpointFolder | None = None
     save_every: int = 1000
     evaluation: EvalCallback | None = None
     evaluate_saved: bool = False
@@ -72,10 +80,11 @@ class Trainer:
     dropout: DropoutMasks | None = None
     average: MovingAverage | None = None
     signals: StopSignals = field(default_factory=StopSignals)
-    skipped_in_a_row: int = 0
+    bad_steps: BadSteps = field(default_factory=BadSteps)
+    bad_batch_path: Path | None = None
+    last_good: Path | None = None
     stopping: int = 0
-
-    MAX_SKIPPED = 50
+    _batch: Batch | None = None
 
     def run(self, start: Position) -> int:
         """Trains from a position to the end, or until SIGTERM or Ctrl-C; then a checkpoint is written.
@@ -84,7 +93,7 @@ class Trainer:
             The signal that ended training before its end, or 0.
 
         Raises:
-            CRNNError: 50 steps in a row had a gradient that was not finite, or another rank does not answer.
+            CRNNError: too many of the last steps were bad, or another rank does not answer.
         """
         with self.signals:
             try:
@@ -97,6 +106,9 @@ class Trainer:
                 if self.dataset.corrupted:
                     print(f"{len(self.dataset.corrupted)} training images could not be read and were replaced by "
                           f"others ({self.dataset.repeated} of these came twice in an epoch)", flush=True)
+                if self.checkpoints is not None and self.checkpoints.missed:
+                    print(f"{self.checkpoints.missed} checkpoints could not be written"
+                          f"{', the last one among them' if self.checkpoints.is_behind else ''}", file=sys.stderr)
         if self.evaluation is not None:
             self.evaluation.on_train_end()
         return 0
@@ -108,38 +120,87 @@ class Trainer:
         written = None
         for step, result in enumerate(self._steps(epoch, first), start=first + 1):
             self.monitor.on_step_end(epoch + 1, step, result)
-            self.skipped_in_a_row = self.skipped_in_a_row + 1 if result.skipped else 0
-            if self.skipped_in_a_row >= self.MAX_SKIPPED:
-                raise CRNNError(f"epoch {epoch + 1} step {step}: the gradient of {self.skipped_in_a_row} steps in a "
-                                "row was not finite; lower learning_rate or clip_norm, or check the data")
-            done = epoch * steps + step
-            if self.keeper is not None and (done % self.save_every == 0 or done == self.epochs * steps):
+            self.bad_steps.note(result.skipped or not math.isfinite(result.loss))
+            self._end_if_beyond_help(epoch, step)
+            if self.checkpoints is not None and self._is_to_be_saved(epoch, step):
                 newest = step
-                written = self.keeper.save(self.cell, epoch + 1, step, self._info(epoch, step))
+                written = self._save(epoch, step)
             if self.stopping:
                 self._stop(epoch, step, written if newest == step else None)
                 return
         self.monitor.on_epoch_end()
         if self.evaluation is not None and self.evaluation.is_due(epoch + 1):
+            # Several ranks cannot leave an evaluation, and their launcher does not wait for long after a signal.
+            if self.checkpoints is not None and not self.ranks.is_alone and newest != steps:
+                newest = steps
+                written = self._save(epoch, steps)
+            info = self._info(epoch, steps)
             try:
-                if self.evaluate_saved and self.keeper is not None:
-                    self.evaluation.evaluate_saved(self.keeper.written, epoch + 1)
-                if not (self.evaluate_saved and newest == steps):  # otherwise these weights were just evaluated
+                is_evaluated = False
+                if self.evaluate_saved and self.checkpoints is not None:
+                    found = self.evaluation.evaluate_saved(self.checkpoints.written, epoch + 1, info)
+                    is_evaluated = f"crnn-{epoch + 1}_{steps}.ckpt" in found
+                if not is_evaluated:
                     with self.average.in_place() if self.average is not None else nullcontext():
-                        self.evaluation.on_epoch_end(epoch + 1, self._info(epoch, steps))
+                        self.evaluation.on_epoch_end(epoch + 1, info)
             except StopRequested:
                 self.stopping = self.signals.received
                 self._stop(epoch, steps, written if newest == steps else None)
+
+    def is_incomplete(self) -> bool:
+        """Whether the last checkpoint or the best one could not be written."""
+        return bool(self.checkpoints is not None and self.checkpoints.is_behind
+                    or self.evaluation is not None and self.evaluation.is_behind)
+
+    def _is_to_be_saved(self, epoch: int, step: int) -> bool:
+        """Whether to write a checkpoint after a step: regularly, at the end, and where an earlier one is missing."""
+        steps = self.dataset.get_dataset_size()
+        done = epoch * steps + step
+        return (done % self.save_every == 0 or done == self.epochs * steps
+                or (self.checkpoints.is_behind and (step == steps or done % RETRY_STEPS == 0)))
+
+    def _save(self, epoch: int, step: int) -> Path | None:
+        """Writes a checkpoint; returns its path, or None where that failed."""
+        path = self.checkpoints.save(self.cell, epoch + 1, step, self._info(epoch, step))
+        if path is not None and not self.bad_steps.in_a_row:
+            self.last_good = path
+        return path
+
+    def _end_if_beyond_help(self, epoch: int, step: int) -> None:
+        """Ends the run where too many of the last steps were bad, and keeps the batch of the last one."""
+        verdict = self.bad_steps.verdict()
+        if not verdict:
+            return
+        kept = self._keep_batch()
+        good = f"the last good checkpoint is {self.last_good}" if self.last_good else "no checkpoint was written before"
+        raise CRNNError(f"epoch {epoch + 1} step {step}: {verdict}; {good}{kept}; lower learning_rate or clip_norm, or "
+                        "check the data")
+
+    def _keep_batch(self) -> str:
+        """Writes the last batch to a file for a look; returns words that say so."""
+        if self.bad_batch_path is None:
+            return ""
+        batch = self._batch
+        try:
+            self.bad_batch_path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(self.bad_batch_path, image=batch.image, label=batch.label,
+                                label_length=batch.label_length, text=np.array(batch.text),
+                                reference=np.array(batch.reference), index=batch.index)
+        except OSError as error:
+            return f"; its batch could not be kept ({error.strerror})"
+        return f"; its batch is kept in {self.bad_batch_path}"
 
     def _stop(self, epoch: int, step: int, written: Path | None) -> None:
         """Writes a checkpoint unless these weights have one, and says how to go on."""
         name = NAMES[signal.Signals(self.stopping)]
         where = f"stopped by {name} after step {step} of epoch {epoch + 1}"
-        if self.keeper is None:
+        if self.checkpoints is None:
             self.monitor.say(f"{where}; nothing is written, as save_checkpoint is False")
             return
-        path = written or self.keeper.save(self.cell, epoch + 1, step, self._info(epoch, step))
-        if epoch * self.dataset.get_dataset_size() + step == self.epochs * self.dataset.get_dataset_size():
+        path = written or self._save(epoch, step)
+        if path is None:
+            self.monitor.say(f"{where}; its checkpoint could not be written")
+        elif epoch * self.dataset.get_dataset_size() + step == self.epochs * self.dataset.get_dataset_size():
             self.monitor.say(f"{where}, which was the last one; checkpoint: {path}")
         elif self.ranks.is_alone:
             self.monitor.say(f"{where}; checkpoint: {path}\nto go on: {command_to_resume(path)}")
@@ -149,6 +210,7 @@ class Trainer:
     def _steps(self, epoch: int, first: int) -> Iterator[StepResult]:
         offset = epoch * self.dataset.get_dataset_size()
         for step, batch in enumerate(self.dataset.epoch(epoch, first), start=first):
+            self._batch = batch
             set_learning_rate(self.cell.optimizer, float(self.rates[offset + step]))
             inputs = [Tensor(batch.image), Tensor(batch.label), Tensor(batch.label_length),
                       Tensor(self.frame_weights[offset + step], mstype.float32)]
@@ -168,7 +230,8 @@ class Trainer:
         steps = self.dataset.get_dataset_size()
         whole = step == steps
         return {**self.facts, "epoch_num": epoch + whole, "step_in_epoch": 0 if whole else step,
-                "step_num": epoch * steps + step, "steps_per_epoch": steps}
+                "step_num": epoch * steps + step, "steps_per_epoch": steps,
+                "skipped_in_a_row": self.bad_steps.in_a_row}
 
 
 def position_of(info: dict, steps_per_epoch: int, warn: Callable[[str], None]) -> Position:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from src.common.errors import ConfigError
-from src.data.preprocess import InputSpec, num_steps, read_image, resize, to_batch, width_for_steps
+from src.data.preprocess import InputSpec, read_image, resize, to_batch, width_for_steps
 from src.dataset import create_dataset
+from src.network.description import num_steps
 from tests.word_sets import config, indices, same
 
 WIDTHS = "40, 64, 100, 200"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.common.errors import ConfigError, DataError
-from src.data.preprocess import InputSpec, decode_image, num_steps, read_image, resize, to_batch
+from src.data.preprocess import InputSpec, decode_image, read_image, resize, to_batch
 
 
 def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -164,11 +164,6 @@ def test_empty_batch_and_wrong_arrays():
     for bad in ({"width": 0}, {"height": -1}, {"scale": 0}):
         with pytest.raises(ConfigError):
             InputSpec(**bad)
-
-
-@pytest.mark.parametrize("width, steps", [(100, 24), (160, 39), (99, 24), (101, 25), (102, 25), (4, 0), (5, 1)])
-def test_num_steps(width, steps):
-    assert num_steps(width) == steps
 
 
 def test_real_images(shared_data):

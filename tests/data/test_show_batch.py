@@ -57,7 +57,7 @@ def test_train_draws_and_ends(tmp_path, capsys, monkeypatch):
     path = tmp_path / "batch.png"
     words = ["--train_dataset=iiit5k", f"--train_dataset_path={make_set(tmp_path / 'set', 40)}", "--batch_size=8",
              "--augment=strong", f"--show_batch={path}", f"--output_dir={tmp_path / 'out'}"]
-    monkeypatch.setattr(train_program, "build_trainer", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr("src.training.run.build_trainer", lambda *_: pytest.fail("it trains"))
     assert train_program.main(words) == 0
     assert "8 images of the first batch" in capsys.readouterr().out
     assert cv2.imread(str(path)) is not None and not (tmp_path / "out").exists()
@@ -71,7 +71,7 @@ def test_what_a_resumed_run_would_be_fed(tmp_path, monkeypatch):
 
     path, seen = tmp_path / "wide.ckpt", []
     write_checkpoint(path, build_network("V2", 37, hidden_size=8), {"label_dict": CHARACTERS, "image_width": 160})
-    monkeypatch.setattr("src.data.show_batch.show_batch", lambda dataset, *_: seen.append(dataset.spec.width))
+    monkeypatch.setattr("src.training.preview.show_batch", lambda dataset, *_: seen.append(dataset.spec.width))
     words = make_set(tmp_path / "set", 20)
     for options in ([], [f"--resume_ckpt={path}"]):
         train_program.main(["--train_dataset=iiit5k", f"--train_dataset_path={words}", "--batch_size=8",

@@ -12,7 +12,7 @@ from src.common.errors import ConfigError
 from src.common.options import read_options
 from src.dataset import SOURCES
 from src.model_utils import config as config_module
-from src.model_utils.config import load_config, steps_of_width
+from src.model_utils.config import load_config
 
 # Keys and defaults that users of the model zoo's CRNN know, written down here once more on purpose.
 ZOO_DEFAULTS = {
@@ -265,15 +265,6 @@ def test_the_retired_key_on_the_command_line(capsys):
     assert capsys.readouterr().err.startswith("note: command line: model has no effect")
 
 
-def test_steps_of_width_equals_counting_columns():
-    for width in range(5, 300):
-        columns = list(range(width))
-        for _ in range(2):
-            columns = [columns[i : i + 2] for i in range(0, len(columns), 2)]
-        assert steps_of_width(width) == len(columns) - 1
-    assert steps_of_width(100) == 24 and steps_of_width(160) == 39
-
-
 def test_derived_keys_follow_their_sources(write, tmp_path):
     config = load("--label_dict=0123456789", "--image_width=160")
     assert (config.class_num, config.blank, config.num_step, config.input_size) == (11, 10, 39, 512)
@@ -349,6 +340,16 @@ def test_attributes():
     assert config.batch_size == 4 and config.num_step == 39
 
 
+def test_what_the_user_gave(write):
+    path = write("label_dict: abc\nseed: 1\n")
+    config = load("--config_path", path, "--image_width=160", "--train_start_epoch=0")
+    config.batch_size = 4
+    assert config.class_num == 4
+    given = [name for name in config.to_dict() if config.is_given(name)]
+    assert given == ["seed", "label_dict", "image_width", "train_start_epoch"], "derived and set keys do not count"
+    assert config.is_on_command_line("train_start_epoch") and not config.is_on_command_line("seed")
+
+
 def test_copies_are_independent():
     config = load("--batch_size=4")
     for other in (copy.deepcopy(config), copy.copy(config), pickle.loads(pickle.dumps(config))):
@@ -364,7 +365,10 @@ def test_saved_files_load_to_an_equal_configuration(tmp_path):
     config.save(path)
     again = load("--config_path", path)
     assert again == config
-    assert yaml.safe_load(path.read_text(encoding="utf-8")) == config.to_dict()
+    saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert saved == {name: config.to_dict()[name] for name in (
+        "label_dict", "image_width", "learning_rate", "weight_decay", "loss_scale", "resume_ckpt", "run_eval",
+        "file_name")}
     assert load("--config_path", path, "--label_dict=xy").class_num == 3
 
 

@@ -8,7 +8,8 @@ import types
 import pytest
 
 from src.common.errors import ConfigError
-from src.model_utils import device_adapter, local_adapter
+from src.distributed import environment
+from src.model_utils import device_adapter
 from src.model_utils.device_adapter import (
     apply_cpu_cap,
     get_device_id,
@@ -18,7 +19,7 @@ from src.model_utils.device_adapter import (
     resolve_device_target,
 )
 
-VARIABLES = {*local_adapter._DEVICE_ID, *local_adapter._RANK_ID, *local_adapter._RANK_SIZE, "JOB_ID"}
+VARIABLES = {*environment.DEVICE, *environment.RANK, *environment.SIZE, "JOB_ID"}
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from src.common.files import FileLock
 from src.model_utils.config import load_config
 from src.model_utils.moxing_adapter import is_inside, modelarts
 from src.modelarts.archives import unpack_archives
-from src.modelarts.node import Farewell, once_per_node
+from src.modelarts.node import LastAction, once_per_node
 from tests.conftest import REPO
 from tests.words import write_synth_set
 
@@ -312,11 +312,11 @@ def test_what_was_copied_while_this_rank_waited_counts(tmp_path, capfd):
 def test_who_hands_the_results_over(tmp_path):
     path, ran = str(tmp_path / "note"), []
     Path(path).write_text('{"0": {"process": [999999999, ""], "state": "copied"}}')
-    assert Farewell(path, 1).leave(lambda: ran.append(1)), "what rank 0 copied belongs to an earlier run"
-    ranks = [Farewell(path, rank) for rank in (1, 0, 2)]  # this process stands for all three, it is alive
-    assert not ranks[0].leave(lambda: ran.append(2)) and not ranks[2].leave(lambda: ran.append(3))
-    assert ranks[1].leave(lambda: ran.append(4))
-    assert not Farewell(path, 3).leave(lambda: ran.append(5)), "rank 0 has done it, its process is still there"
+    assert LastAction(path, 1).run(lambda: ran.append(1)), "what rank 0 copied belongs to an earlier run"
+    ranks = [LastAction(path, rank) for rank in (1, 0, 2)]  # this process stands for all three, it is alive
+    assert not ranks[0].run(lambda: ran.append(2)) and not ranks[2].leave(lambda: ran.append(3))
+    assert ranks[1].run(lambda: ran.append(4))
+    assert not LastAction(path, 3).run(lambda: ran.append(5)), "rank 0 has done it, its process is still there"
     assert ran == [1, 4]
 
 

@@ -11,13 +11,23 @@ from src.common.errors import CheckpointError
 from src.crnn import build_network
 from src.model_utils.config import load_config
 from src.network.checkpoint import (
-    CheckpointKeeper,
-    adopt,
+    DamagedCheckpointError,
     load_state,
     load_weights,
     read_checkpoint,
+    take_over,
     write_checkpoint,
 )
+from src.network.checkpoint_folder import CheckpointFolder, newest_sound
+
+
+class Tiny(ms.nn.Cell):
+    """A few numbers under the name of a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.vgg = ms.nn.Cell()
+        self.vgg.weight = ms.Parameter(ms.Tensor(np.arange(1, 5, dtype=np.float32).reshape(2, 2)), name="vgg.weight")
 
 
 @pytest.fixture
@@ -63,10 +73,10 @@ def test_float16_weights_in_npz(small, tmp_path):
     np.testing.assert_allclose(other.vgg.conv2.conv.weight.asnumpy(), small.vgg.conv2.conv.weight.asnumpy(), atol=1e-4)
 
 
-def test_adopt_takes_over_what_the_file_says(small, tmp_path):
+def test_the_configuration_takes_over_what_the_file_says(small, tmp_path):
     write_checkpoint(tmp_path / "a.ckpt", build_network("V1", 4, hidden_size=8), {"label_dict": "xyz"})
     config = load_config([])
-    adopt(config, read_checkpoint(str(tmp_path / "a.ckpt")))
+    take_over(config, read_checkpoint(str(tmp_path / "a.ckpt")))
     assert (config.model_version, config.label_dict, config.class_num, config.blank) == ("V1", "xyz", 4, 3)
     assert config.hidden_size == 8
 
@@ -131,12 +141,73 @@ def test_another_number_of_classes(tmp_path):
     config = load_config([])
     path = zoo_file(build_network("V2", 12, hidden_size=8), tmp_path / "m.ckpt")
     with pytest.raises(CheckpointError, match="has 12 classes, but label_dict makes 37"):
-        adopt(config, read_checkpoint(path))
+        take_over(config, read_checkpoint(path))
 
 
-def test_keeper_leaves_files_of_others_alone(small, tmp_path):
+def test_files_of_others_are_left_alone_and_the_newest_stay_of_others_alone(small, tmp_path):
     (tmp_path / "crnn-1_1.ckpt").write_text("an earlier run's")
-    keeper = CheckpointKeeper(tmp_path, 2)
+    checkpoints = CheckpointFolder(tmp_path, 2)
     for step in (2, 3, 4):
-        keeper.save(small, 1, step, {})
+        checkpoints.save(small, 1, step, {})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["crnn-1_1.ckpt", "crnn-1_3.ckpt", "crnn-1_4.ckpt"]
+
+
+@pytest.mark.parametrize("part", range(9))
+def test_a_flipped_bit_is_found_or_changes_nothing(tmp_path, part):
+    """Every bit of a file in turn, split into parts; the quick tests run one of them."""
+    path = tmp_path / "tiny.ckpt"
+    write_checkpoint(path, Tiny(), {"label_dict": "abc", "epoch_num": 3, "accuracy": 0.5, "keep_ratio": True})
+    whole, expected = path.read_bytes(), read_checkpoint(str(path))
+    found = 0
+    for bit in range(part, 8 * len(whole), 9 * 8 + 1):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            other = read_checkpoint(str(path))
+        except DamagedCheckpointError:
+            found += 1
+            continue
+        assert other.info == expected.info and other.values.keys() == expected.values.keys(), bit
+        np.testing.assert_array_equal(other.values["vgg.weight"], expected.values["vgg.weight"], err_msg=str(bit))
+    assert found > 0.9 * len(range(part, 8 * len(whole), 9 * 8 + 1))
+
+
+def test_a_file_that_is_cut_off(tmp_path):
+    path = tmp_path / "tiny.ckpt"
+    write_checkpoint(path, Tiny(), {"label_dict": "abc"})
+    whole = path.read_bytes()
+    for length in range(1, len(whole), 37):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DamagedCheckpointError, match=r"tiny\.ckpt (was altered since|is not a check)"):
+            read_checkpoint(str(path))
+
+
+def test_files_without_checksums_are_named(small, tmp_path, capsys):
+    path = zoo_file(small, tmp_path / "zoo.ckpt")
+    read_checkpoint(path)
+    assert capsys.readouterr().err == (
+        f"note: {path} carries no checksums, so that damage to it cannot be found out\n")
+    write_checkpoint(path, small, {})
+    read_checkpoint(path)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.ckpt"
+    write_checkpoint(path, Tiny(), {"epoch_num": 1})
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(OSError, match="Input/output"):
+        write_checkpoint(path, Tiny(), {"epoch_num": 2})
+    assert read_checkpoint(str(path)).info["epoch_num"] == 1 and [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def test_the_newest_sound_one(tmp_path):
+    checkpoints = CheckpointFolder(tmp_path, 9)
+    paths = [checkpoints.save(Tiny(), 1, step, {}) for step in (1, 2, 3)]
+    for number, path in enumerate(paths):
+        os.utime(path, (number, number))
+    assert newest_sound(tmp_path, but=paths[2]) == paths[1]
+    paths[1].write_bytes(paths[1].read_bytes()[:-9])
+    os.utime(paths[1], (1, 1))
+    assert newest_sound(tmp_path, but=paths[2]) == paths[0] and newest_sound(tmp_path / "none", but=paths[2]) is None

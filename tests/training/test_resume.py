@@ -23,8 +23,10 @@ from src.distributed.ranks import ALONE
 from src.model_utils.callback import TrainMonitor
 from src.model_utils.config import load_config
 from src.model_utils.context import set_up_context
-from src.network.checkpoint import CheckpointKeeper, read_checkpoint
+from src.network.checkpoint import read_checkpoint
+from src.network.checkpoint_folder import CheckpointFolder
 from src.training.dropout import DropoutMasks
+from src.training.setup import build_trainer
 from src.training.stop import StopRequested, StopSignals, command_to_resume
 from src.training.trainer import Position
 from tests.conftest import REPO
@@ -261,7 +263,7 @@ def build(data, *options, folder=Path("nowhere")):
     """The trainer that train.py would run, and where it would start."""
     config = load_config([*OPTIONS, f"--train_dataset_path={data}", *options])
     set_up_context(config)
-    return train.build_trainer(config, folder, ALONE)
+    return build_trainer(config, folder, ALONE)
 
 
 def test_fine_tuning_with_another_charset(data, whole, capsys):
@@ -281,7 +283,7 @@ def test_fine_tuning_with_another_charset(data, whole, capsys):
     assert "exp_avg.vgg.conv3.conv.weight" in kept and "loss_scale" in kept and "state_step" in " ".join(kept)
     for name in kept:
         np.testing.assert_array_equal(new[name], everything[name], err_msg=name)
-    assert trainer.facts["label_dict"].endswith("9-") and not trainer.keeper.written
+    assert trainer.facts["label_dict"].endswith("9-") and not trainer.checkpoints.written
 
 
 def test_fine_tuning_must_be_asked_for(data, tmp_path):
@@ -319,7 +321,7 @@ def test_the_seed_of_the_run_is_taken_over(data, whole, tmp_path, capsys):
     path = f"--resume_ckpt={whole[1] / 'crnn-2_1.ckpt'}"
     config = load_config([word for word in OPTIONS if "seed" not in word] + [f"--train_dataset_path={data}", path])
     set_up_context(config)
-    trainer, _ = train.build_trainer(config, tmp_path, ALONE)
+    trainer, _ = build_trainer(config, tmp_path, ALONE)
     assert config.seed == trainer.dataset.seed == 7
     build(data, path, "--seed=8")
     assert "trained with seed 7, now it is 8" in capsys.readouterr().err
@@ -359,7 +361,7 @@ def test_momentum_and_a_fixed_loss_scale_are_those_configured(data, tmp_path, be
     if before == "dynamic":
         trainer.cell.loss_scale.set_data(ms.Tensor(np.float32(512)))
         trainer.cell.good_steps.set_data(ms.Tensor(np.int32(17)))
-    path = CheckpointKeeper(tmp_path, 1).save(trainer.cell, 1, 1, trainer._info(0, 1))
+    path = CheckpointFolder(tmp_path, 1).save(trainer.cell, 1, 1, trainer._info(0, 1))
     resumed, start = build(data, "--optimizer=sgd", f"--resume_ckpt={path}", *options)
     assert start == Position(0, 1)
     assert resumed.cell.optimizer.momentum.asnumpy() == np.float32(momentum)

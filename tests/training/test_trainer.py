@@ -1,19 +1,25 @@
 """The training loop around a stand-in for the train cell, which decides what every step finds."""
+import errno
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
 from src.common.errors import ConfigError, CRNNError
+from src.data.batches import Batch
 from src.data.embedded import fill_in_data
 from src.eval_callback import EvalCallback
 from src.model_utils.callback import TrainMonitor
 from src.model_utils.config import load_config
-from src.network.checkpoint import CheckpointKeeper, read_checkpoint, write_checkpoint
+from src.network.checkpoint import read_checkpoint, write_checkpoint
+from src.network.checkpoint_folder import CheckpointFolder
 from src.training import trainer as trainer_module
+from src.training.bad_steps import ADAPTIVE_WINDOW, BadSteps
 from src.training.resume import Resumed
 from src.training.stop import StopRequested
 from src.training.trainer import Position, Trainer, position_of
@@ -56,8 +62,8 @@ class FakeData:
         return self.steps
 
     def epoch(self, epoch, first):
-        batch = SimpleNamespace(image=np.zeros((1, 3, 32, 100), np.float32), label=np.zeros((1, 1)),
-                                label_length=np.zeros(1))
+        batch = Batch(np.zeros((1, 3, 32, 100), np.float32), np.zeros((1, 1)), np.zeros(1), ["a"], ["a.png"],
+                      np.zeros(1, np.int64))
         return iter([batch] * (self.steps - first))
 
 
@@ -76,7 +82,7 @@ def make(monkeypatch, tmp_path):
         cell.rates = rates
         return Trainer(cell, FakeData(steps), np.arange(steps * epochs) / 8, np.arange(steps * epochs) / 4, epochs, 2.0,
                        TrainMonitor(steps, epochs, 4, 100, show_progress="never"), {},
-                       CheckpointKeeper(tmp_path, keep_max), save_every, evaluation, **options)
+                       CheckpointFolder(tmp_path, keep_max), save_every, evaluation, **options)
 
     return build
 
@@ -117,9 +123,67 @@ def test_skipped_steps_are_no_zero_loss(make, capsys):
     assert "step: 2, gradient not finite: step skipped (2 so far)" in captured.err
 
 
-def test_a_run_that_only_skips_is_stopped_across_epochs(make):
-    with pytest.raises(CRNNError, match="epoch 17 step 2: the gradient of 50 steps in a row was not finite"):
-        make(epochs=30, bad=range(1, 99)).run(Position())
+def test_a_run_that_only_skips_is_stopped_across_epochs(make, tmp_path):
+    with pytest.raises(CRNNError, match="epoch 5 step 3: the gradient of 10 steps in a row was not finite; the "
+                                        "last good checkpoint is .*crnn-2_2.ckpt; its batch is kept in .*npz; lower"):
+        make(epochs=30, bad=range(6, 99), bad_batch_path=tmp_path / "new" / "bad_batch.npz").run(Position())
+    assert np.load(tmp_path / "new" / "bad_batch.npz")["reference"].tolist() == ["a.png"]
+    assert read_checkpoint(str(tmp_path / "crnn-5_2.ckpt")).info["skipped_in_a_row"] == 9
+
+
+def test_a_run_that_mostly_skips_is_stopped(make):
+    bad = [step for step in range(1, 99) if step % 5]
+    with pytest.raises(CRNNError, match="epoch 5 step 1: the gradient of 11 of the last 13 steps was not finite"):
+        make(epochs=30, bad=bad, save_every=99).run(Position())
+
+
+def test_a_dynamic_loss_scale_may_take_its_time():
+    bad_steps = BadSteps(ADAPTIVE_WINDOW)
+    for bad in [True] * 16 + [False, True] * 14 + [False] * 9:
+        bad_steps.note(bad)
+        assert not bad_steps.verdict()
+
+
+def test_bad_steps_of_the_earlier_part_count(make):
+    trainer = make(bad=range(1, 99), bad_steps=BadSteps(in_a_row=9))
+    with pytest.raises(CRNNError, match="epoch 1 step 1: the gradient of 10 steps .*; no checkpoint was written"):
+        trainer.run(Position())
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A set of names of checkpoints for which there is no room."""
+    names, save = set(), ms.save_checkpoint
+
+    def save_checkpoint(content, path, **rest):
+        if any(path.rpartition("/")[2].startswith(f".{name}.") for name in names):
+            Path(path).with_suffix(".tmp").write_bytes(b"half")  # as MindSpore leaves it
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(content, path, **rest)
+
+    monkeypatch.setattr(ms, "save_checkpoint", save_checkpoint)
+    return names
+
+
+def test_a_checkpoint_that_finds_no_room_is_tried_again(make, tmp_path, capsys, full_disk):
+    full_disk |= {"crnn-1_2", "crnn-2_2"}
+    trainer = make(save_every=2)
+    assert trainer.run(Position()) == 0 and not trainer.is_incomplete()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["crnn-1_3.ckpt", "crnn-2_1.ckpt", "crnn-2_3.ckpt"]
+    err = capsys.readouterr().err
+    assert err.count("could not be written (No space left on device); training goes on and tries again") == 1
+    assert "1 checkpoints could not be written\n" in err
+    assert read_checkpoint(str(tmp_path / "crnn-2_3.ckpt")).info["run_files"] == (
+        "crnn-1_3.ckpt/crnn-2_1.ckpt/crnn-2_3.ckpt"), "what could not be written is no file of the run"
+
+
+@pytest.mark.parametrize("name", ["crnn-2_3", "best_acc"])
+def test_what_is_missing_at_the_end_is_told(make, tmp_path, capsys, full_disk, name):
+    full_disk.add(name)
+    trainer = make(evaluate=accuracy(6))
+    assert trainer.run(Position()) == 0 and trainer.is_incomplete()
+    assert f"{name}.ckpt could not be written (No space left on device)" in capsys.readouterr().err
+    assert not list(tmp_path.glob(f"*{name}*"))
 
 
 def test_saved_checkpoints_are_evaluated_once_where_they_are_still_kept(make, tmp_path, capsys):
@@ -159,12 +223,12 @@ def test_best_checkpoints_that_name_no_run_belong_to_runs_without_a_name(make, t
 def test_a_resumed_run_counts_the_checkpoints_that_it_had(tmp_path):
     net = Weights()
     (tmp_path / "crnn-1_9.ckpt").write_bytes(b"another run's")
-    first = CheckpointKeeper(tmp_path, 2)
+    first = CheckpointFolder(tmp_path, 2)
     for step in (1, 2, 3):
         path = first.save(net, 1, step, {})
     resumed = Resumed(read_checkpoint(str(path)))
     assert [path.name for path in resumed.files_in(tmp_path)] == ["crnn-1_1.ckpt", "crnn-1_2.ckpt", "crnn-1_3.ckpt"]
-    CheckpointKeeper(tmp_path, 2, resumed.files_in(tmp_path)).save(net, 1, 4, {})
+    CheckpointFolder(tmp_path, 2, resumed.files_in(tmp_path)).save(net, 1, 4, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["crnn-1_3.ckpt", "crnn-1_4.ckpt", "crnn-1_9.ckpt"]
     assert resumed.files_in(tmp_path / "elsewhere") == []
 
@@ -220,7 +284,7 @@ def test_a_signal_in_the_last_step(make, capsys):
 
 def test_a_signal_without_checkpoints(make, tmp_path, capsys):
     trainer = make()
-    trainer.keeper = None
+    trainer.checkpoints = None
     at_step(trainer, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert trainer.run(Position()) == signal.SIGTERM and not list(tmp_path.glob("crnn-*"))
     assert "nothing is written, as save_checkpoint is False" in capsys.readouterr().out

@@ -11,8 +11,7 @@ being powers of two, no digit either.
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.crnn import CRNNV2, FEATURE_SIZE
-from src.data.preprocess import num_steps
+from src.network.description import FEATURES, VERSIONS, num_steps
 
 
 class UnrolledLSTM(nn.Cell):
@@ -99,18 +98,19 @@ class UnrolledCRNN(nn.Cell):
         self.steps = num_steps(width)
         self.vgg = net.vgg
         self.reshape, self.transpose = ops.Reshape(), ops.Transpose()
-        if isinstance(net, CRNNV2):
-            layers = []
-            for number, block in enumerate(net.rnn):
-                layers += [UnrolledLSTM(block.rnn, self.steps, f"rnn.{number}.rnn"),
-                           _Linear(block.embedding, self.steps, f"rnn.{number}.embedding")]
-        else:
-            layers = [UnrolledLSTM(net.rnn1, self.steps, "rnn1"),
-                      UnrolledLSTM(net.rnn2, self.steps, "rnn2", input_gain=2), _Linear(net.fc, self.steps, "fc")]
+        cells = dict(net.cells_and_names())
+        version = next(version for version in VERSIONS.values() if version.last in cells)
+        layers, gain = [], 1.0
+        for lstm, dense in zip(version.lstms, version.denses, strict=True):
+            layers.append(UnrolledLSTM(cells[lstm], self.steps, lstm, gain))
+            gain = 2.0  # an LSTM gives half of its output
+            if dense:
+                layers.append(_Linear(cells[dense], self.steps, dense))
+                gain = 1.0  # a linear map has made up for it
         self.sequence = nn.SequentialCell(layers)
         self.set_train(False)
 
     def construct(self, x: Tensor) -> Tensor:
         """Maps images (N, 3, 32, width) to class scores (T, N, class_num)."""
-        features = self.reshape(self.vgg(x), (-1, FEATURE_SIZE, self.steps))
+        features = self.reshape(self.vgg(x), (-1, FEATURES, self.steps))
         return self.sequence(self.transpose(features, (2, 0, 1)))

@@ -12,16 +12,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from src.common.errors import CheckpointError
-from src.data.preprocess import num_steps
 from src.deploy.metadata import ModelInfo
+from src.network.description import STAGES, VERSIONS, num_steps
 
 OPSET = 17
 INPUT = "images"
 OUTPUT = "logits"
 # Smaller tensors (biases, shapes) stay float32: they save nothing.
 _MIN_HALF_SIZE = 1024
-# Pooling behind a convolution: kernel and stride (rows, columns).
-_POOLS = {1: (2, 2), 2: (2, 2), 4: (2, 1), 6: (2, 1)}
 
 
 class _Graph:
@@ -69,10 +67,11 @@ class _Graph:
                                self.constant(f"{name}.bias", bias.astype(np.float32))], f"{name}.sum",
                       kernel_shape=size, pads=[1, 1, 1, 1] if size == [3, 3] else [0, 0, 0, 0])
         x = self.node("Relu", [x], name)
-        if number in _POOLS:
+        window = STAGES[number - 1].pool
+        if window:
             # Rounding up equals the network's 'same' padding: a last odd column is pooled with nothing.
-            window = list(_POOLS[number])
-            x = self.node("MaxPool", [x], f"{name}.pool", kernel_shape=window, strides=window, ceil_mode=1)
+            x = self.node("MaxPool", [x], f"{name}.pool", kernel_shape=list(window), strides=list(window),
+                          ceil_mode=1)
         return x
 
     def lstm(self, name: str, x: str) -> str:
@@ -119,15 +118,15 @@ def build_onnx(weights: Mapping[str, np.ndarray], info: ModelInfo, epsilon: floa
     """
     graph = _Graph(weights, half=info.weights == "float16")
     x = INPUT
-    for number in range(1, 8):
+    for number in range(1, len(STAGES) + 1):
         x = graph.convolution(number, x, epsilon)
     x = graph.node("Squeeze", [x, graph.constant("rows", np.array([2], np.int64))], "columns")
     x = graph.node("Transpose", [x], "sequence", perm=[2, 0, 1])
-    if info.model_version == "V2":
-        x = graph.dense("rnn.0.embedding", graph.lstm("rnn.0.rnn", x), "rnn.0")
-        graph.dense("rnn.1.embedding", graph.lstm("rnn.1.rnn", x), OUTPUT)
-    else:
-        graph.dense("fc", graph.lstm("rnn2", graph.lstm("rnn1", x)), OUTPUT)
+    version = VERSIONS[info.model_version]
+    for lstm, dense in zip(version.lstms, version.denses, strict=True):
+        x = graph.lstm(lstm, x)
+        if dense:
+            x = graph.dense(dense, x, OUTPUT if dense == version.last else dense.rpartition(".")[0])
 
     sizes = [batch or "batch", 3, info.image_height, width or "width"]
     steps = num_steps(width) if width else "steps"

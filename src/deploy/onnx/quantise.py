@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnxruntime import quantization
 
-from src.common.system import no_warnings
+from src.common.system import muted
 from src.deploy.metadata import ModelInfo
 from src.deploy.onnx.graph import INPUT, set_info
 
@@ -42,7 +42,7 @@ def quantise(model: onnx.ModelProto, info: ModelInfo, batches: Iterable[np.ndarr
     Returns:
         The quantised model, with its facts.
     """
-    with tempfile.TemporaryDirectory(prefix="crnn-int8-") as folder, no_warnings():
+    with tempfile.TemporaryDirectory(prefix="crnn-int8-") as folder, muted():
         # Muted: the advice to run optimisations first; batch norm is folded in already.
         plain, static, both = (Path(folder, f"{name}.onnx") for name in ("plain", "static", "both"))
         onnx.save(model, plain)  # a model in memory would be changed

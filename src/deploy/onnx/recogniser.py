@@ -8,6 +8,7 @@ import onnxruntime
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.deploy.metadata import ModelInfo
+from src.network.adopt import adopt
 from src.reading.selection import adopt_temperature
 
 # Device: its execution provider, and the package that brings it.
@@ -16,7 +17,6 @@ PROVIDERS = {
     "GPU": ("CUDAExecutionProvider", "onnxruntime-gpu"),
     "Ascend": ("CANNExecutionProvider", "onnxruntime-cann"),
 }
-_GIVEN = ("default", "derived", "program")
 
 
 def choose_device(target: str) -> str:
@@ -124,13 +124,13 @@ def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
     path = config.onnx_file or config.file_name
     if not config.onnx_file and not os.path.exists(path) and not path.endswith(".onnx"):
         path += ".onnx"
-    if not os.path.exists(path) and config.origin("onnx_file") == config.origin("file_name") == "default":
+    if not os.path.exists(path) and not (config.is_given("onnx_file") or config.is_given("file_name")):
         raise CheckpointError(f"no ONNX file given, and there is no {path}; add --onnx_file=FILE")
     config.device_target = choose_device(config.device_target)
     network = OnnxNetwork(path, config.device_target, config.onnx_threads)
     config.onnx_file = path
     if network.info:
-        _adopt(config, path, {name: getattr(network.info, name) for name in ("label_dict", "model_version")})
+        _take_over(config, path, {name: getattr(network.info, name) for name in ("label_dict", "model_version")})
     charset = Charset.from_config(config.label_dict)
     if network.class_num not in (None, charset.class_num):
         raise CheckpointError(f"{path} gives scores of {network.class_num} classes, but label_dict makes "
@@ -142,25 +142,13 @@ def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
         resizing = {"image_width": network.width or info.image_width, "keep_ratio": info.spec.keep_ratio,
                     "bucket_widths": info.bucket_widths}
         if network.width:
-            _adopt(config, path, resizing)
+            _take_over(config, path, resizing)
         else:  # the network takes what the user says
-            for key, value in resizing.items():
-                if config.origin(key) in _GIVEN:
-                    setattr(config, key, value)
+            _take_over(config, path, {key: value for key, value in resizing.items() if not config.is_given(key)})
     elif network.width:
-        _adopt(config, path, {"image_width": network.width})
+        _take_over(config, path, {"image_width": network.width})
     return network, charset
 
 
-def _adopt(config: Any, path: str, found: dict[str, object]) -> None:
-    """Sets keys to what a file needs; an error where the user said something else."""
-    for key, value in found.items():
-        current = getattr(config, key)
-        if key == "label_dict":
-            current = Charset.from_config(current).characters
-        if current == value:
-            continue
-        if config.origin(key) not in _GIVEN:
-            raise CheckpointError(f"{path} was exported with {key} {value!r}, but the {config.origin(key)} says "
-                                  f"{getattr(config, key)!r}; leave {key} out, or give another file")
-        setattr(config, key, value)
+def _take_over(config: Any, path: str, needed: dict[str, object]) -> None:
+    adopt(config, path, needed, made="exported", other="file")

@@ -1,0 +1,38 @@
+"""Lets the configuration take over what a file was made with."""
+import sys
+from collections.abc import Mapping
+
+from src.common.charset import Charset
+from src.common.errors import CheckpointError
+from src.model_utils.config import Config
+
+
+def adopt(config: Config, path: str, needed: Mapping[str, object], preferred: Mapping[str, object] | None = None,
+          made: str = "trained", other: str = "checkpoint") -> None:
+    """Sets options to what a file was made with.
+
+    Args:
+        config: the options, changed in place.
+        path: of the file, for messages.
+        needed: values by key that the file cannot be used without.
+        preferred: values by key that the user may overrule; a note says so.
+        made: how the file came to be, for messages.
+        other: what to give instead, for messages.
+
+    Raises:
+        CheckpointError: the user asked for another value than one that is needed.
+    """
+    preferred = preferred or {}
+    for key, value in {**needed, **preferred}.items():
+        current = getattr(config, key)
+        if key == "label_dict":
+            current = Charset.from_config(current).characters
+        if current == value:
+            continue
+        if not config.is_given(key):
+            setattr(config, key, value)
+        elif key in preferred:
+            print(f"note: {path} was {made} with {key} {value}, now it is {current}", file=sys.stderr)
+        else:
+            raise CheckpointError(f"{path} was {made} with {key} {value!r}, but the {config.origin(key)} says "
+                                  f"{getattr(config, key)!r}; leave {key} out, or give another {other}")
