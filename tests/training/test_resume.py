@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import train
-from src.common.errors import CheckpointError
+from src.common.errors import CheckpointError, ConfigError
 from src.crnn import build_network
 from src.distributed.ranks import ALONE
 from src.model_utils.callback import TrainMonitor
@@ -100,12 +100,28 @@ def test_killed_in_the_middle_of_writing(data, whole, tmp_path):
     first = run_killed(data, folder, 2, "writing")
     assert first == whole[0][:2]
     assert newest(folder).name == "crnn-1_1.ckpt", "the older one is the newest that is whole"
-    [half] = [path for path in (folder / "ckpt").iterdir() if path.name.startswith(".")]
-    with pytest.raises(CheckpointError, match="is not a checkpoint, or it is damaged"):
+    [half] = (folder / "ckpt").glob(".part-*")
+    with pytest.raises(CheckpointError, match="is not a checkpoint, or it is damaged|was altered since it was written"):
         read_checkpoint(str(half))
+    with pytest.raises(ConfigError, match="of another run .*; go on from it with --resume_ckpt=.*1_1"):
+        run(data, folder)
     code, losses = run(data, folder, f"--resume_ckpt={newest(folder)}")
     assert code == 0 and losses == whole[0][1:]
     assert_same_end(folder, whole)
+    assert not list((folder / "ckpt").glob(".*")), "nothing half-written is left"
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_newest_sound_one_offered(data, whole, tmp_path):
+    (tmp_path / "ckpt").mkdir()
+    for number, name in enumerate(("crnn-1_1.ckpt", "crnn-1_2.ckpt", "crnn-1_3.ckpt")):
+        content = bytearray((whole[1] / name).read_bytes())
+        if number:
+            content[len(content) // 2] ^= 4
+        (tmp_path / "ckpt" / name).write_bytes(content)
+        os.utime(tmp_path / "ckpt" / name, (number, number))
+    with pytest.raises(CheckpointError, match=r"crnn-1_3\.ckpt was altered since it was written: .* is not what was "
+                                              r"written; .*is taken by --resume_ckpt=.*crnn-1_1\.ckpt"):
+        run(data, tmp_path, f"--resume_ckpt={tmp_path / 'ckpt' / 'crnn-1_3.ckpt'}")
 
 
 @pytest.mark.slow
@@ -328,19 +344,18 @@ def test_the_seed_of_the_run_is_taken_over(data, whole, tmp_path, capsys):
 
 
 def test_weights_as_a_new_start_leave_another_runs_files_alone(data, whole, tmp_path, capsys):
-    """train_start_epoch=0 in a folder that was used before: its checkpoints stay, its best one does not count."""
+    """train_start_epoch=0 begins a run of its own, which no folder of another run takes."""
     options = ["--epoch_size=1", "--run_eval=True", "--train_eval_dataset=synth", f"--train_eval_dataset_path={data}",
                "--eval_start_epoch=1", "--keep_checkpoint_max=1"]
-    (tmp_path / "ckpt").mkdir()
+    start = ["--train_start_epoch=0", f"--resume_ckpt={whole[1] / 'crnn-1_2.ckpt'}"]
+    assert run(data, tmp_path, *options, *start)[0] == 0
+    assert "update best checkpoint at" in capsys.readouterr().out
+    again = ["--train_start_epoch=0", f"--resume_ckpt={tmp_path / 'ckpt' / 'crnn-1_3.ckpt'}"]
+    with pytest.raises(ConfigError, match="holds the checkpoints of another run"):
+        run(data, tmp_path, *options, *again)
+    # The later part of the run counts its own files: the best one before it and the checkpoints, of which one stays.
     other = tmp_path / "ckpt" / "crnn-9_9.ckpt"
     other.write_bytes((whole[1] / "crnn-1_1.ckpt").read_bytes())
-    start = ["--train_start_epoch=0", f"--resume_ckpt={whole[1] / 'crnn-1_2.ckpt'}"]
-    for _ in range(2):
-        capsys.readouterr()
-        assert run(data, tmp_path, *options, *start)[0] == 0
-        assert "update best checkpoint at" in capsys.readouterr().out
-        assert other.is_file()
-    # The later part of the run counts its own files: the best one before it and the checkpoints, of which one stays.
     best = read_checkpoint(str(tmp_path / "ckpt" / "best_acc.ckpt")).info
     path = tmp_path / "ckpt" / "crnn-1_3.ckpt"
     trainer, _ = build(data, *options, "--epoch_size=2", f"--output_dir={tmp_path}", f"--resume_ckpt={path}",

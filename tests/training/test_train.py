@@ -87,7 +87,7 @@ def test_lists_are_evaluated_on_their_validation_words(data, tmp_path, capsys):
     out = capsys.readouterr().out
     assert re.search(r"^epoch: 1, acc: 0\.\d{6} \(\d of 3\)", out, re.M) and "no validation list" not in out
     (tmp_path / "rec_gt_val.txt").unlink()
-    train.main(options)
+    train.main([*options, f"--output_dir={tmp_path / 'again'}"])
     out = capsys.readouterr().out
     assert re.search(r"^epoch: 1, acc: 0\.\d{6} \(\d of 5\)", out, re.M) and out.count("no validation list") == 1
 

@@ -16,6 +16,7 @@ from src.data.embedded import fill_in_data
 from src.eval_callback import EvalCallback
 from src.model_utils.callback import TrainMonitor
 from src.model_utils.config import load_config
+from src.network import checkpoint as checkpoint_module
 from src.network.checkpoint import read_checkpoint, write_checkpoint
 from src.network.checkpoint_folder import CheckpointFolder
 from src.training import trainer as trainer_module
@@ -153,14 +154,19 @@ def test_bad_steps_of_the_earlier_part_count(make):
 @pytest.fixture
 def full_disk(monkeypatch):
     """A set of names of checkpoints for which there is no room."""
-    names, save = set(), ms.save_checkpoint
+    names, written, save, replacing = set(), [], ms.save_checkpoint, checkpoint_module.replacing
+
+    def note_and_replace(path):
+        written.append(path.stem)
+        return replacing(path)
 
     def save_checkpoint(content, path, **rest):
-        if any(path.rpartition("/")[2].startswith(f".{name}.") for name in names):
+        if written[-1] in names:
             Path(path).with_suffix(".tmp").write_bytes(b"half")  # as MindSpore leaves it
             raise OSError(errno.ENOSPC, "No space left on device")
         save(content, path, **rest)
 
+    monkeypatch.setattr(checkpoint_module, "replacing", note_and_replace)
     monkeypatch.setattr(ms, "save_checkpoint", save_checkpoint)
     return names
 
