@@ -14,7 +14,7 @@ from src.data.preprocess import InputSpec, read_image, to_batch
 from src.deploy.check import measure, probes, require_close
 from src.deploy.metadata import ModelInfo, sidecar_path, write_sidecar
 from src.deploy.mindir.files import load_mindir, write_mindspore
-from src.deploy.onnx.graph import build_onnx
+from src.deploy.onnx.graph import build_onnx, to_bytes
 from src.deploy.onnx.quantise import quantise
 from src.deploy.onnx.recogniser import OnnxNetwork
 from src.deploy.targets import Sizes, sizes_for, target_path, written
@@ -111,7 +111,7 @@ class Exporter:
         """Writes a model, compares it with the checkpoint on the batches, and keeps it when it is close enough."""
         path = target_path(self.config, "ONNX", suffix)
         with written(path) as partial:
-            partial.write_bytes(model.SerializeToString())
+            partial.write_bytes(to_bytes(model))
             verdict = self._check(self.net, OnnxNetwork(partial), info, str(path), batches)
         _report(path, sizes, verdict)
 

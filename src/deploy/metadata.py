@@ -8,6 +8,7 @@ from pathlib import Path
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.data.preprocess import InputSpec
+from src.deploy import checksum
 
 PROJECT_VERSION = "1.0.0"
 CHANNEL_ORDER = "BGR"
@@ -135,8 +136,8 @@ def write_sidecar(path: str | os.PathLike, info: ModelInfo, extra: Mapping[str, 
         extra: further entries for people and other programs, such as the input shape.
     """
     target = sidecar_path(path)
-    text = json.dumps({**info.to_dict(), **(extra or {})}, indent=2, ensure_ascii=False)
-    target.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps({**info.to_dict(), **(extra or {}), **checksum.JSON.entries}, indent=2, ensure_ascii=False)
+    target.write_bytes(checksum.JSON.close(f"{text}\n".encode()))
     return target
 
 
@@ -148,6 +149,9 @@ def read_sidecar(path: str | os.PathLike) -> ModelInfo:
     """
     source = sidecar_path(path)
     try:
+        fault = checksum.JSON.find_fault(str(source))
+        if fault:
+            raise CheckpointError(fault)
         values = json.loads(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{source} is missing; copy it along with {path}, or export again with "

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from src.common.errors import CheckpointError
+from src.deploy import checksum
 from src.deploy.metadata import ModelInfo
 from src.network.description import STAGES, VERSIONS, num_steps
 
@@ -144,3 +145,10 @@ def build_onnx(weights: Mapping[str, np.ndarray], info: ModelInfo, epsilon: floa
 def set_info(model: onnx.ModelProto, info: ModelInfo) -> None:
     """Writes the facts about a network into the metadata of its ONNX model."""
     helper.set_model_props(model, {name: str(value) for name, value in info.to_dict().items()})
+
+
+def to_bytes(model: onnx.ModelProto) -> bytes:
+    """The ONNX file of a model, with a checksum among its metadata."""
+    for name, value in checksum.ONNX.entries.items():
+        model.metadata_props.add(key=name, value=value)
+    return checksum.ONNX.close(model.SerializeToString())

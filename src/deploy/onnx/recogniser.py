@@ -1,5 +1,6 @@
 """An ONNX file ready to read, through onnxruntime; needs no MindSpore."""
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import onnxruntime
 
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
+from src.deploy import checksum
 from src.deploy.metadata import ModelInfo
 from src.network.adopt import adopt
 from src.reading.selection import adopt_temperature
@@ -59,6 +61,7 @@ class OnnxNetwork:
         if not os.path.isfile(self.path):
             raise CheckpointError(f"ONNX file {self.path} is a folder; name the .onnx file in it"
                                   if os.path.isdir(self.path) else f"ONNX file {self.path} does not exist")
+        _check(self.path)
         provider = PROVIDERS[device][0]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -108,6 +111,19 @@ class OnnxNetwork:
             part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
             parts.append(self._session.run(None, {self._input: part})[0])
         return np.concatenate(parts, axis=1)[:, :count]
+
+
+def _check(path: str) -> None:
+    """Verifies the checksum in a file; one that carries none is named on standard error.
+
+    Raises:
+        CheckpointError: the file was altered.
+    """
+    fault = checksum.ONNX.find_fault(path)
+    if fault:
+        raise CheckpointError(fault)
+    if fault is None:
+        print(f"note: {path} carries no checksum, so that damage to it cannot be found out", file=sys.stderr)
 
 
 def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:

@@ -1,0 +1,69 @@
+"""Checksums inside exported files."""
+import hashlib
+import zlib
+
+import pytest
+
+from src.common.errors import CheckpointError
+from src.deploy import checksum
+from src.deploy.metadata import ModelInfo, read_sidecar, sidecar_path, write_sidecar
+from src.deploy.onnx.graph import to_bytes
+from src.deploy.onnx.recogniser import OnnxNetwork
+from tests.onnx_models import make_onnx
+
+INFO = ModelInfo("abc", "V2", 100, 32, 4, 3)
+
+
+def flip(path, bit):
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def test_every_flipped_bit_of_a_json_file_is_found(tmp_path):
+    path = sidecar_path(tmp_path / "x.mindir")
+    write_sidecar(tmp_path / "x.mindir", INFO)
+    assert read_sidecar(tmp_path / "x.mindir") == INFO
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        flip(path, bit)
+        with pytest.raises(CheckpointError, match="was altered since it was written"):
+            read_sidecar(tmp_path / "x.mindir")
+        path.write_bytes(whole)
+
+
+def test_the_methods_are_the_known_ones(tmp_path):
+    """Computed here from the description, by other means."""
+    write_sidecar(tmp_path / "x.mindir", INFO)
+    data = sidecar_path(tmp_path / "x.mindir").read_bytes()
+    place = data.index(b'"checksum": "') + 13
+    assert int(data[place:place + 8], 16) == zlib.crc32(data[:place] + b"00000000" + data[place + 8:])
+    data = to_bytes(make_onnx())
+    place = data.index(b"checksum\x12\x40") + 10
+    zeroed = data[:place] + b"0" * 64 + data[place + 64:]
+    assert data[place:place + 64].decode() == hashlib.sha256(zeroed).hexdigest()
+
+
+def test_an_altered_onnx_file_is_refused_before_it_is_opened(tmp_path, capsys):
+    path = tmp_path / "x.onnx"
+    path.write_bytes(to_bytes(make_onnx()))
+    OnnxNetwork(path)
+    assert capsys.readouterr().err == ""
+    whole = path.read_bytes()
+    mark = whole.index(b"checksum\x12\x40")
+    for bit in (3, 4 * len(whole), 8 * len(whole) - 1, 8 * mark + 2, 8 * (mark + 20), 8 * (mark - 40)):
+        flip(path, bit)
+        with pytest.raises(CheckpointError, match=r"x\.onnx was altered since it was written"):
+            OnnxNetwork(path)
+        path.write_bytes(whole)
+    path.write_bytes(whole[:-200])
+    with pytest.raises(CheckpointError, match=r"x\.onnx (was altered|is not an ONNX file)"):
+        OnnxNetwork(path)
+
+
+def test_a_file_without_one_is_named(tmp_path, capsys):
+    path = tmp_path / "x.onnx"
+    path.write_bytes(make_onnx().SerializeToString())
+    OnnxNetwork(path)
+    assert capsys.readouterr().err == f"note: {path} carries no checksum, so that damage to it cannot be found out\n"
+    assert checksum.JSON.find_fault(path) is None
