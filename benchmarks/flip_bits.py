@@ -121,8 +121,10 @@ def main() -> int:
             if options.only and name not in options.only:
                 continue
             found, harmless, unnoticed = flip_bits(path, load, options.flips, options.seed)
-            print(f"| {path.name} | {path.stat().st_size} | {found + harmless + len(unnoticed)} | {found} | {harmless} | "
-                  f"{len(unnoticed)}{' at bit ' + ', '.join(map(str, unnoticed[:5])) if unnoticed else ''} |", flush=True)
+            places = f" at bit {', '.join(map(str, unnoticed[:5]))}" if unnoticed else ""
+            flips = found + harmless + len(unnoticed)
+            size = path.stat().st_size
+            print(f"| {path.name} | {size} | {flips} | {found} | {harmless} | {len(unnoticed)}{places} |", flush=True)
             failed += len(unnoticed)
     return 1 if failed else 0
 

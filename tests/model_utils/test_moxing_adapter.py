@@ -314,7 +314,7 @@ def test_who_hands_the_results_over(tmp_path):
     Path(path).write_text('{"0": {"process": [999999999, ""], "state": "copied"}}')
     assert LastAction(path, 1).run(lambda: ran.append(1)), "what rank 0 copied belongs to an earlier run"
     ranks = [LastAction(path, rank) for rank in (1, 0, 2)]  # this process stands for all three, it is alive
-    assert not ranks[0].run(lambda: ran.append(2)) and not ranks[2].leave(lambda: ran.append(3))
+    assert not ranks[0].run(lambda: ran.append(2)) and not ranks[2].run(lambda: ran.append(3))
     assert ranks[1].run(lambda: ran.append(4))
     assert not LastAction(path, 3).run(lambda: ran.append(5)), "rank 0 has done it, its process is still there"
     assert ran == [1, 4]
