@@ -26,7 +26,7 @@ EXCEPTIONS = {("evaluation", "metric"), ("metric", "evaluation")}
 
 MINDSPORE = {  # may import MindSpore at their top; everything else must load without it
     "crnn", "loss", "crnn_for_train", "eval_callback", "network.checkpoint", "network.checkpoint_folder",
-    "network.forward", "training", "onednn",
+    "network.forward", "network.precision", "training", "onednn",
     "distributed.communication", "evaluation.checkpoint_run", "evaluation.crnn_accuracy", "deploy.exporter",
     "deploy.mindir",
 }
