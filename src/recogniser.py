@@ -86,7 +86,7 @@ def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False,
 
     checkpoint = open_checkpoint(config, pretrained=pretrained)
     network = load_network(config, checkpoint, full_precision=True)
-    speed_up(network, config, reading_precision(config))
+    speed_up(network, config, reading_precision(config), frozen=True)
     # Images that keep their ratio have widths of their own and are read one at a time.
     forward = network_forward(network, 1 if one_by_one and config.keep_ratio else batch_size)
     return forward, Charset.from_config(config.label_dict)

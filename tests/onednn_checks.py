@@ -36,9 +36,9 @@ class Mixed(nn.Cell):
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 20, 3, pad_mode="valid", stride=2, has_bias=True)
-        self.second = nn.Conv2d(20, 8, (3, 2), pad_mode="pad", padding=(1, 2, 0, 1), dilation=(1, 2))
-        self.grouped = nn.Conv2d(8, 8, 3, group=2)
-        self.rnn = nn.LSTM(8, 16, bidirectional=True)
+        self.second = nn.Conv2d(20, 32, (3, 2), pad_mode="pad", padding=(1, 2, 0, 1), dilation=(1, 2))
+        self.grouped = nn.Conv2d(32, 32, 3, group=2)
+        self.rnn = nn.LSTM(32, 64, bidirectional=True)
 
     def construct(self, x: Tensor) -> Tensor:
         x = self.grouped(self.second(self.first(x)))
@@ -119,6 +119,19 @@ def main(mode: str, extent: str) -> None:
     restore(net)
     found["restored"] = type(net.vgg).__name__ + type(net.vgg.conv1).__name__ + type(net.rnn[0].rnn).__name__
     found["V2 evaluation"] = worst({"y": own}, {"y": net(image).asnumpy()})
+
+    accelerate(net, frozen=True)
+    frozen = net(image).asnumpy()
+    found["frozen"] = worst({"y": frozen}, {"y": own})
+    for parameter in net.get_parameters():
+        if "embedding" not in parameter.name:  # dense layers stay stock
+            ops.assign(parameter, parameter * 1.01)
+    found["frozen stays"] = bool(np.array_equal(net(image).asnumpy(), frozen))
+    accelerate(net, frozen=True)
+    changed = net(image).asnumpy()
+    restore(net)
+    found["frozen again"] = worst({"y": changed}, {"y": net(image).asnumpy()})
+    found["odd line"] = accelerate(nn.LSTM(8, 16, bidirectional=True))
 
     mixed = Mixed()
     start = {p.name: p.asnumpy().copy() for p in mixed.get_parameters()}

@@ -65,7 +65,7 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
     return f"mindspore {ms.__version__} on {where}" + (f"; {remark}" if config.device_target == "CPU" else "")
 
 
-def speed_up(network: "nn.Cell", config: Config, precision: str = "float32") -> str:
+def speed_up(network: "nn.Cell", config: Config, precision: str = "float32", frozen: bool = False) -> str:
     """Chooses what a network computes with and in; its parameters and their names stay.
 
     On the CPU our own operators are used where they can be.
@@ -74,6 +74,7 @@ def speed_up(network: "nn.Cell", config: Config, precision: str = "float32") -> 
         network: a network in float32, as built.
         config: says which operators to use.
         precision: "float32", "float16" or "bfloat16", see :mod:`src.network.precision`.
+        frozen: the parameters do not change any more; their preparation is spared then.
 
     Returns:
         One line: what computes now.
@@ -87,7 +88,7 @@ def speed_up(network: "nn.Cell", config: Config, precision: str = "float32") -> 
     asked, remedy = (("amp bf16", "set --amp=none") if config.amp == "bf16" else
                      ("precision bfloat16", "set --precision=auto"))
     if config.device_target == "CPU" and config.cpu_operators == "auto":
-        line = accelerate(network, precision)
+        line = accelerate(network, precision, frozen)
         if bf16 and ", bfloat16" not in line:
             raise ConfigError(f"{asked} cannot be had here ({line}); {remedy}")
         return line

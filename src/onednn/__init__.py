@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildError", "accelerate", "available", "library", "restore"]
 
 
-def accelerate(net: "nn.Cell", dtype: str = "float32") -> str:
+def accelerate(net: "nn.Cell", dtype: str = "float32", frozen: bool = False) -> str:
     """Swaps the operators of a built network in place.
 
     The very same cells and Parameter objects stay, under the same names; only what the cells compute with changes.
@@ -29,6 +29,8 @@ def accelerate(net: "nn.Cell", dtype: str = "float32") -> str:
         net: a network; its convolutions, the convolution stages of `src.crnn` and bidirectional LSTMs are swapped.
         dtype: "float32", or "bfloat16": convolutions compute in bfloat16 and hand each other bfloat16, while
             parameters, batch statistics, gradients of parameters and everything else stay float32.
+        frozen: the parameters do not change any more: evaluation uses the weights of its first call, which spares every
+            call their preparation. Accelerate again after a change.
 
     Returns:
         One line: what runs now and, where operators stayed stock, why.
@@ -44,7 +46,7 @@ def accelerate(net: "nn.Cell", dtype: str = "float32") -> str:
     from src.onednn import cells
 
     try:
-        return cells.accelerate(net, dtype)
+        return cells.accelerate(net, dtype, frozen)
     except Exception as error:  # an optional speed-up must not be what ends a program
         cells.restore(net)
         return f"stock operators: the accelerator failed ({type(error).__name__}: {error})"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 SWITCH = "CRNN_ONEDNN"
 SOURCES = ("runtime.cc", "conv_ops.cc", "lstm_ops.cc", "gemm.cc", "winograd.cc", "norm.cc", "stage.cc", "vgg_ops.cc")
-HEADERS = ("dnnl_abi.h", "runtime.h", "vectors.h", "gemm.h", "winograd.h", "norm.h", "conv.h", "stage.h")
+HEADERS = ("dnnl_abi.h", "runtime.h", "vectors.h", "gemm.h", "winograd.h", "norm.h", "conv.h", "stage.h", "vgg_plan.h")
 # Not -ffast-math: a NaN must stay visible. The two flags let the compiler vectorise selections.
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-pthread")
 TIME_LIMIT = 300  # seconds, compiler and self-test each

@@ -1,4 +1,5 @@
 """Cells whose operators run in the C++ library. They replace the class of the network's own cells, not the cells."""
+import itertools
 from collections.abc import Iterator
 
 import mindspore as ms
@@ -53,15 +54,17 @@ class AcceleratedLSTM(nn.LSTM):
         """Maps (T, N, I) to (T, N, 2 H) and the last states (2, N, H)."""
         if hx is not None or seq_length is not None:
             return super().construct(x, hx, seq_length)
-        out = self.fast_lstm(x, self.w_ih_list[0], self.w_hh_list[0], self.b_ih_list[0], self.b_hh_list[0],
-                             self.w_ih_list[1], self.w_hh_list[1], self.b_ih_list[1], self.b_hh_list[1])
+        inputs = (x, self.w_ih_list[0], self.w_hh_list[0], self.b_ih_list[0], self.b_hh_list[0],
+                  self.w_ih_list[1], self.w_hh_list[1], self.b_ih_list[1], self.b_hh_list[1])
+        out = self.fast_training(*inputs) if self.training else self.fast_evaluation(*inputs, self.fast_settings)
         return out[0], (out[1], out[2])
 
 
+_frozen_cells = itertools.count(1)
 _STOCK = {AcceleratedConv2d: nn.Conv2d, AcceleratedVGG: crnn.VGG, AcceleratedLSTM: nn.LSTM}
 
 
-def accelerate(net: nn.Cell, dtype: str) -> str:
+def accelerate(net: nn.Cell, dtype: str, frozen: bool) -> str:
     """Swaps the operators of a network; see :func:`src.onednn.accelerate`."""
     target = ms.get_context("device_target")
     if target != "CPU":
@@ -74,7 +77,7 @@ def accelerate(net: nn.Cell, dtype: str) -> str:
     inside = set()
     for cell in _cells(net):
         if type(cell) is crnn.VGG and _vgg_fits(cell):
-            _accelerate_vgg(cell, bf16)
+            _accelerate_vgg(cell, bf16, _number(frozen))
             inside.update(id(stage.conv) for stage in _stages(cell))
             counts["convolution"] += 7
     for cell in _cells(net):
@@ -83,13 +86,18 @@ def accelerate(net: nn.Cell, dtype: str) -> str:
             cell.__class__ = AcceleratedConv2d
             counts["convolution"] += 1
         elif type(cell) is nn.LSTM and _lstm_fits(cell):
-            cell.fast_lstm = operators.lstm()
+            cell.fast_training, cell.fast_evaluation, cell.fast_settings = operators.lstm(_number(frozen))
             cell.__class__ = AcceleratedLSTM
             counts["LSTM"] += 1
     _forget_graphs(net)
     note = " (this CPU has no 16-bit kernels)" if dtype == "bfloat16" and not bf16 else ""
     what = " and ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count)
     return f"{what or 'no operator'} by oneDNN {version}, {'bfloat16' if bf16 else 'float32'}{note}"
+
+
+def _number(frozen: bool) -> int:
+    """0, or the number of one more cell whose parameters do not change any more."""
+    return next(_frozen_cells) if frozen else 0
 
 
 def restore(net: nn.Cell) -> None:
@@ -116,7 +124,7 @@ def _stages(vgg: crnn.VGG) -> list[crnn.Conv]:
     return [vgg.conv1, vgg.conv2, vgg.conv3, vgg.conv4, vgg.conv5, vgg.conv6, vgg.conv7]
 
 
-def _accelerate_vgg(vgg: crnn.VGG, bf16: bool) -> None:
+def _accelerate_vgg(vgg: crnn.VGG, bf16: bool, frozen: int) -> None:
     pools = {1: vgg.maxpool2d1, 2: vgg.maxpool2d1, 4: vgg.maxpool2d2, 6: vgg.maxpool2d2}
     stages = []
     for number, stage in enumerate(_stages(vgg), start=1):
@@ -124,7 +132,7 @@ def _accelerate_vgg(vgg: crnn.VGG, bf16: bool) -> None:
         stages.append((*window, _padding(stage.conv)[0]))
     # nn.BatchNorm2d keeps 1 - momentum under that name
     vgg.fast_training, vgg.fast_evaluation, vgg.fast_settings = operators.extractor(
-        stages, vgg.conv1.bn.eps, 1 - vgg.conv1.bn.momentum, bf16, False, 0)
+        stages, vgg.conv1.bn.eps, 1 - vgg.conv1.bn.momentum, bf16, False, frozen)
     vgg.__class__ = AcceleratedVGG
 
 
@@ -173,4 +181,5 @@ def _vgg_fits(vgg: crnn.VGG) -> bool:
 
 def _lstm_fits(lstm: nn.LSTM) -> bool:
     return (lstm.bidirectional and lstm.num_layers == 1 and lstm.has_bias and not lstm.batch_first
+            and all(w.shape[1] % 32 == 0 for w in (lstm.w_ih_list[0], lstm.w_hh_list[0]))
             and lstm.w_ih_list[0].dtype == ms.float32 and _computes_in_float32(lstm))

@@ -52,14 +52,15 @@ using Table = Blocks<0, 1, 2, 3, 4, 5>;
 
 void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *b,
               int64_t b_panel, int64_t b_row, float *c, int64_t c_row, bool accumulate) {
-    for (int64_t p = 0; p < k; p += kDepth) {
+    int64_t p = 0;
+    do {  // once where k is 0, too: the result is 0 then
         int64_t depth = std::min(kDepth, k - p);
         for (int64_t j = 0; j < n / kPanel; j++)
             for (int64_t i = 0; i < m; i += kRows)
                 Table::table[std::min<int64_t>(kRows, m - i) - 1](depth, a + i * a_row + p * a_column, a_row, a_column,
                                                                  b + j * b_panel + p * b_row, b_row,
                                                                  c + i * c_row + j * kPanel, c_row, accumulate || p > 0);
-    }
+    } while ((p += kDepth) < k);
 }
 
 }  // namespace crnn

@@ -1,9 +1,14 @@
 // Bidirectional LSTM layer, forward and gradient, from zero states; gates in the order input, forget, cell, output.
 //
-// All tensors are float32, weights as in nn.LSTM: (4 H, I), (4 H, H).
+// All tensors are float32, weights as in nn.LSTM: (4 H, I), (4 H, H). I and H must be multiples of 32. What a step adds
+// to the gates by its input is one product for all steps; the steps themselves go through time for each direction and
+// each part of the batch on their own.
+#include <algorithm>
 #include <cstring>
 
+#include "gemm.h"
 #include "runtime.h"
+#include "vectors.h"
 
 using namespace crnn;
 
@@ -11,154 +16,299 @@ namespace {
 
 struct Sizes {
     int64_t t, n, i, h;
-    Dims key() const { return {t, n, i, h}; }
-    Dims x() const { return {t, n, i}; }
-    Dims y() const { return {t, n, 2 * h}; }
-    Dims state() const { return {1, 2, n, h}; }
-    Dims w(int64_t in) const { return {1, 2, in, 4, h}; }  // layer, direction, input, gate, output
-    Dims bias() const { return {1, 2, 4, h}; }
-    Layout given_w(int64_t in) const { return Layout::strided(w(in), kF32, {8 * h * in, 4 * h * in, 1, h * in, in}); }
+    int64_t rows() const { return t * n; }
+    int64_t gates() const { return 4 * h; }
+    int64_t gate_row() const { return gates() + 16; }  // rows 4 H apart would fall on few lines of the cache
+    int64_t gate_floats() const { return rows() * gate_row(); }  // of one direction
+    int64_t cell_floats() const { return rows() * h; }
+    int64_t memory() const { return 2 * (gate_floats() + cell_floats()) * int64_t(sizeof(float)); }
+    // The step that comes `step`th in a direction.
+    int64_t time(int direction, int64_t step) const { return direction ? t - 1 - step : step; }
 };
 
-struct Lstm {
-    Primitive forward, backward;
-    Reorder x, y, h, c, w_ih, w_hh;                           // forward
-    Reorder b_x, b_y, b_h, b_c, b_w_ih, b_w_hh, dy, dh, dc;  // inputs of the gradient
-    Reorder dx, dw_ih, dw_hh;                                 // its outputs
-    size_t workspace = 0;
-};
-
-Lstm make(const Sizes &z) {
-    Lstm l;
-    dnnl_primitive_desc *d = nullptr;
-    Layout x = Layout::any(z.x(), kF32), y = Layout::any(z.y(), kF32), h = Layout::any(z.state(), kF32);
-    Layout c = h, bias = Layout::dense(z.bias(), kF32);
-    Layout wi = Layout::any(z.w(z.i), kF32), wh = Layout::any(z.w(z.h), kF32);
-    check(dnnl_lstm_forward_primitive_desc_create(&d, engine(), kForwardTraining, kBidirectionalConcat, x.get(),
-                                                  nullptr, nullptr, wi.get(), wh.get(), nullptr, nullptr, bias.get(),
-                                                  y.get(), h.get(), c.get(), 0, attributes()),
-          "LSTM");
-    l.forward = Primitive(d);
-    check(dnnl_lstm_backward_primitive_desc_create(
-                  &d, engine(), kBackward, kBidirectionalConcat, x.get(), nullptr, nullptr, wi.get(), wh.get(), nullptr,
-                  nullptr, bias.get(), y.get(), h.get(), c.get(), x.get(), nullptr, nullptr, wi.get(), wh.get(),
-                  nullptr, nullptr, bias.get(), y.get(), h.get(), c.get(), 0, l.forward.description(), attributes()),
-          "LSTM gradient");
-    l.backward = Primitive(d);
-    Layout gx = Layout::dense(z.x(), kF32), gy = Layout::dense(z.y(), kF32), gs = Layout::dense(z.state(), kF32);
-    Layout gwi = z.given_w(z.i), gwh = z.given_w(z.h);
-    const Primitive &f = l.forward, &b = l.backward;
-    l.x = Reorder(gx, f.layout(kArgSrc));
-    l.w_ih = Reorder(gwi, f.layout(kArgWeights));
-    l.w_hh = Reorder(gwh, f.layout(kArgWeights + 1));
-    l.y = Reorder(f.layout(kArgDst), gy);
-    l.h = Reorder(f.layout(kArgDst + 1), gs);
-    l.c = Reorder(f.layout(kArgDst + 2), gs);
-    l.b_x = Reorder(gx, b.layout(kArgSrc));
-    l.b_y = Reorder(gy, b.layout(kArgDst));
-    l.b_h = Reorder(gs, b.layout(kArgDst + 1));
-    l.b_c = Reorder(gs, b.layout(kArgDst + 2));
-    l.b_w_ih = Reorder(gwi, b.layout(kArgWeights));
-    l.b_w_hh = Reorder(gwh, b.layout(kArgWeights + 1));
-    l.dy = Reorder(gy, b.layout(kArgDiff + kArgDst));
-    l.dh = Reorder(gs, b.layout(kArgDiff + kArgDst + 1));
-    l.dc = Reorder(gs, b.layout(kArgDiff + kArgDst + 2));
-    l.dx = Reorder(b.layout(kArgDiff + kArgSrc), gx);
-    l.dw_ih = Reorder(b.layout(kArgDiff + kArgWeights), gwi);
-    l.dw_hh = Reorder(b.layout(kArgDiff + kArgWeights + 1), gwh);
-    l.workspace = f.layout(kArgWorkspace).bytes();
-    return l;
+Sizes sizes(const Arguments &a) {
+    Sizes z{a.shape(0)[0], a.shape(0)[1], a.shape(0)[2], a.shape(2)[1]};
+    if (z.i % 32 || z.h % 32) throw std::runtime_error("sizes must be multiples of 32");
+    return z;
 }
 
-Lstm &get(const Sizes &z) {
-    return cached<Lstm>(z.key(), [&] { return make(z); });
-}
-
-Sizes sizes(const Arguments &a) { return {a.shape(0)[0], a.shape(0)[1], a.shape(0)[2], a.shape(2)[1]}; }
-
-constexpr size_t kFloat = sizeof(float);
-
-// The two directions' tensors one after the other.
-const float *joined(const float *first, const float *second, int64_t size, Slot slot) {
-    float *both = static_cast<float *>(scratch(slot, 2 * size * kFloat));
-    std::memcpy(both, first, size * kFloat);
-    std::memcpy(both + size, second, size * kFloat);
-    return both;
-}
-
-// oneDNN has one bias where nn.LSTM has two that are added.
-std::vector<float> joined_bias(const Arguments &a, int64_t h) {
-    std::vector<float> bias(8 * h);
-    for (int direction = 0; direction < 2; direction++) {
-        const float *ih = a.at<float>(3 + 4 * direction), *hh = a.at<float>(4 + 4 * direction);
-        for (int64_t k = 0; k < 4 * h; k++) bias[direction * 4 * h + k] = ih[k] + hh[k];
+// The activated gates (direction, T, N, gate_row) and the cell states (direction, T, N, H), kept for the gradient.
+struct Kept {
+    float *gates[2], *cells[2];
+    Kept(const Sizes &z, float *memory) {
+        for (int d = 0; d < 2; d++) {
+            gates[d] = memory + d * z.gate_floats();
+            cells[d] = memory + 2 * z.gate_floats() + d * z.cell_floats();
+        }
     }
-    return bias;
+};
+
+// e to the power of x, to 2 units in the last place: 2^n times a polynomial around 0 (Cephes' coefficients).
+inline Vector exponential(Vector x) {
+    x = x > 88.0f ? Vector{} + 88.0f : x;
+    x = x < -87.0f ? Vector{} - 87.0f : x;
+    Vector magic = Vector{} + 12582912.0f, n = (x * 1.44269504f + magic) - magic;  // rounds to a whole number
+    Vector r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    Vector p = Vector{} + 1.9875691500e-4f;
+    for (float factor : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+        p = p * r + factor;
+    p = p * r * r + r + 1.0f;
+    Bits power = (Bits)(__builtin_convertvector(n, Index) + 127) << 23;
+    return p * (Vector)power;
+}
+inline Vector sigmoid(Vector x) { return 1.0f / (1.0f + exponential(-x)); }
+inline Vector hyperbolic_tangent(Vector x) { return 2.0f / (1.0f + exponential(-2.0f * x)) - 1.0f; }
+
+// Panels of a (columns, depth) matrix, for a product that sums over depth.
+void pack_rows(const float *w, int64_t columns, int64_t depth, float *packed) {
+    parallel(int(columns / kPanel), [&](int panel) {
+        float *to = packed + panel * depth * kPanel;
+        for (int64_t k = 0; k < depth; k++)
+            for (int l = 0; l < kPanel; l++) to[k * kPanel + l] = w[(panel * kPanel + l) * depth + k];
+    });
+}
+
+// Panels of a (depth, columns) matrix whose rows are `step` apart.
+void pack_columns(const float *w, int64_t step, int64_t depth, int64_t columns, float *packed) {
+    parallel(int(columns / kPanel), [&](int panel) {
+        for (int64_t k = 0; k < depth; k++)
+            std::memcpy(packed + (panel * depth + k) * kPanel, w + k * step + panel * kPanel, kPanel * sizeof(float));
+    });
+}
+
+// c (m x n) = or += a b for packed panels of b, spread over the threads by rows and panels.
+void spread_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *packed,
+                    float *c, int64_t c_row, bool accumulate) {
+    constexpr int64_t kBlock = 96;  // rows: a block of a stays in the second-level cache
+    int64_t blocks = (m + kBlock - 1) / kBlock, groups = std::min<int64_t>(n / kPanel, 4 * thread_count());
+    parallel(int(blocks * groups), [&](int job) {
+        int64_t first = job / groups * kBlock, begin, end;
+        split(n / kPanel, int(job % groups), int(groups), begin, end);
+        multiply(std::min(kBlock, m - first), (end - begin) * kPanel, k, a + first * a_row, a_row, a_column,
+                 packed + begin * k * kPanel, k * kPanel, kPanel, c + first * c_row + begin * kPanel, c_row, accumulate);
+    });
+}
+
+float *floats(Slot slot, int64_t count) { return static_cast<float *>(scratch(slot, size_t(count) * sizeof(float))); }
+
+// Weights of both directions as the forward products read them, one after the other in one piece of memory.
+struct Packed {
+    float *input[2], *state[2], *bias[2];
+    static int64_t size(const Sizes &z) { return 2 * z.gates() * (z.i + z.h + 1); }
+    Packed(const Sizes &z, float *memory) {
+        for (int d = 0; d < 2; d++, memory += size(z) / 2) {
+            input[d] = memory;
+            state[d] = input[d] + z.gates() * z.i;
+            bias[d] = state[d] + z.gates() * z.h;
+        }
+    }
+};
+
+void pack(const Arguments &a, const Sizes &z, float *memory) {
+    Timed timed("weights packed");
+    Packed packed(z, memory);
+    for (int d = 0; d < 2; d++) {
+        pack_rows(a.at<float>(1 + 4 * d), z.gates(), z.i, packed.input[d]);
+        pack_rows(a.at<float>(2 + 4 * d), z.gates(), z.h, packed.state[d]);
+        const float *ih = a.at<float>(3 + 4 * d), *hh = a.at<float>(4 + 4 * d);
+        for (int64_t k = 0; k < z.gates(); k++) packed.bias[d][k] = ih[k] + hh[k];
+    }
+}
+
+// The part of the batch that a job has: every direction's batch is cut into equal parts.
+struct Part {
+    int direction;
+    int64_t begin, end;
+    Part(const Sizes &z, int job, int parts) : direction(job / parts) { split(z.n, job % parts, parts, begin, end); }
+    int64_t count() const { return end - begin; }
+};
+
+int parts_of_batch(const Sizes &z) { return int(std::min<int64_t>(z.n, (thread_count() + 1) / 2)); }
+
+// One step of a part: gates from sums to activated, and the new cell and hidden states.
+void step_forward(const Sizes &z, int64_t count, float *gates, const float *old_cell, float *cell, float *hidden) {
+    for (int64_t row = 0; row < count; row++) {
+        float *g = gates + row * z.gate_row();
+        for (int64_t k = 0; k < z.h; k += kLanes) {
+            Vector i = sigmoid(load(g + k)), f = sigmoid(load(g + z.h + k));
+            Vector u = hyperbolic_tangent(load(g + 2 * z.h + k)), o = sigmoid(load(g + 3 * z.h + k));
+            Vector c = i * u + (old_cell ? f * load(old_cell + row * z.h + k) : Vector{});
+            store(g + k, i);
+            store(g + z.h + k, f);
+            store(g + 2 * z.h + k, u);
+            store(g + 3 * z.h + k, o);
+            store(cell + row * z.h + k, c);
+            store(hidden + row * 2 * z.h + k, o * hyperbolic_tangent(c));
+        }
+    }
+}
+
+void forward(const Arguments &a, const Sizes &z, const Packed &packed, const Kept &kept, float *y, float *h, float *c) {
+    {
+        Timed timed("input products");
+        int64_t row = z.i + 16;  // further apart than in x: their places in the cache differ
+        float *x = floats(kSlotInput, z.rows() * row);
+        for (int64_t i = 0; i < z.rows(); i++)
+            std::memcpy(x + i * row, a.at<float>(0) + i * z.i, size_t(z.i) * sizeof(float));
+        for (int d = 0; d < 2; d++) {
+            parallel(int(z.t), [&](int t) {
+                for (int64_t n = 0; n < z.n; n++)
+                    std::memcpy(kept.gates[d] + (t * z.n + n) * z.gate_row(), packed.bias[d],
+                                size_t(z.gates()) * sizeof(float));
+            });
+            spread_product(z.rows(), z.gates(), z.i, x, row, 1, packed.input[d], kept.gates[d], z.gate_row(),
+                           true);
+        }
+    }
+    Timed timed("steps");
+    int parts = parts_of_batch(z);
+    parallel(2 * parts, [&](int job) {
+        Part p(z, job, parts);
+        int d = p.direction;
+        for (int64_t step = 0; step < z.t; step++) {
+            int64_t now = z.time(d, step) * z.n + p.begin, before = step ? z.time(d, step - 1) * z.n + p.begin : 0;
+            float *gates = kept.gates[d] + now * z.gate_row(), *hidden = y + now * 2 * z.h + d * z.h;
+            if (step)
+                multiply(p.count(), z.gates(), z.h, y + before * 2 * z.h + d * z.h, 2 * z.h, 1, packed.state[d],
+                         z.h * kPanel, kPanel, gates, z.gate_row(), true);
+            step_forward(z, p.count(), gates, step ? kept.cells[d] + before * z.h : nullptr, kept.cells[d] + now * z.h,
+                         hidden);
+        }
+        int64_t last = z.time(d, z.t - 1) * z.n;
+        for (int64_t n = p.begin; n < p.end; n++) {
+            std::memcpy(h + (d * z.n + n) * z.h, y + (last + n) * 2 * z.h + d * z.h, size_t(z.h) * sizeof(float));
+            std::memcpy(c + (d * z.n + n) * z.h, kept.cells[d] + (last + n) * z.h, size_t(z.h) * sizeof(float));
+        }
+    });
+}
+
+// One step of a part backwards: the gradient of the gates' sums from those of the states; `dcell` goes on to the step
+// before.
+void step_backward(const Sizes &z, int64_t count, const float *gates, const float *cell, const float *old_cell,
+                   const float *dy, const float *dhidden, float *dcell, float *dgates) {
+    for (int64_t row = 0; row < count; row++) {
+        const float *g = gates + row * z.gate_row();
+        float *dg = dgates + row * z.gate_row();
+        for (int64_t k = 0; k < z.h; k += kLanes) {
+            Vector i = load(g + k), f = load(g + z.h + k), u = load(g + 2 * z.h + k), o = load(g + 3 * z.h + k);
+            Vector t = hyperbolic_tangent(load(cell + row * z.h + k));
+            Vector dh = load(dy + row * 2 * z.h + k) + load(dhidden + row * z.h + k);
+            Vector dc = load(dcell + row * z.h + k) + dh * o * (1.0f - t * t);
+            Vector old = old_cell ? load(old_cell + row * z.h + k) : Vector{};
+            store(dg + k, dc * u * i * (1.0f - i));
+            store(dg + z.h + k, dc * old * f * (1.0f - f));
+            store(dg + 2 * z.h + k, dc * i * (1.0f - u * u));
+            store(dg + 3 * z.h + k, dh * t * o * (1.0f - o));
+            store(dcell + row * z.h + k, dc * f);
+        }
+    }
+}
+
+void steps_backward(const Sizes &z, const Kept &kept, const float *dy, const float *dh, const float *dc,
+                    const float *const states[2], float *const dgates[2]) {
+    Timed timed("steps");
+    int parts = parts_of_batch(z);
+    parallel(2 * parts, [&](int job) {
+        Part p(z, job, parts);
+        int d = p.direction;
+        int64_t size = p.count() * z.h;
+        const float *end_hidden = dh + (d * z.n + p.begin) * z.h, *end_cell = dc + (d * z.n + p.begin) * z.h;
+        std::vector<float> dhidden(end_hidden, end_hidden + size), dcell(end_cell, end_cell + size);
+        for (int64_t step = z.t - 1; step >= 0; step--) {
+            int64_t now = z.time(d, step) * z.n + p.begin, before = step ? z.time(d, step - 1) * z.n + p.begin : 0;
+            float *dg = dgates[d] + now * z.gate_row();
+            step_backward(z, p.count(), kept.gates[d] + now * z.gate_row(), kept.cells[d] + now * z.h,
+                          step ? kept.cells[d] + before * z.h : nullptr, dy + now * 2 * z.h + d * z.h, dhidden.data(),
+                          dcell.data(), dg);
+            if (step)
+                multiply(p.count(), z.h, z.gates(), dg, z.gate_row(), 1, states[d], z.gates() * kPanel, kPanel,
+                         dhidden.data(), z.h, false);
+        }
+    });
+}
+
+// Sums of all rows, in double precision.
+void sum_rows(const float *x, int64_t step, int64_t rows, int64_t columns, float *out) {
+    parallel(int(columns / kPanel), [&](int panel) {
+        double sum[kPanel] = {};
+        for (int64_t r = 0; r < rows; r++)
+            for (int l = 0; l < kPanel; l++) sum[l] += x[r * step + panel * kPanel + l];
+        for (int l = 0; l < kPanel; l++) out[panel * kPanel + l] = static_cast<float>(sum[l]);
+    });
 }
 
 }  // namespace
 
-extern "C" int64_t crnn_lstm_workspace(int64_t t, int64_t n, int64_t i, int64_t h) {
-    int64_t bytes = -1;
-    guarded("crnn_lstm_workspace", [&] { bytes = int64_t(get(Sizes{t, n, i, h}).workspace); });
-    return bytes;
-}
+extern "C" int64_t crnn_lstm_memory(int64_t t, int64_t n, int64_t i, int64_t h) { return Sizes{t, n, i, h}.memory(); }
 
 // x, (w_ih, w_hh, b_ih, b_hh) forwards, the same backwards in time
-// -> y (T, N, 2 H), h (2, N, H), c (2, N, H), workspace
-CRNN_OPERATOR(crnn_lstm_forward) {
+// -> y (T, N, 2 H), h (2, N, H), c (2, N, H), memory for the gradient
+CRNN_OPERATOR(crnn_lstm_training) {
     a.expect(13);
+    timed_prefix = "LSTM: ";
     Sizes z = sizes(a);
-    Lstm &l = get(z);
-    const void *w_ih = joined(a.at<float>(1), a.at<float>(5), 4 * z.h * z.i, kSlotState);
-    const void *w_hh = joined(a.at<float>(2), a.at<float>(6), 4 * z.h * z.h, kSlotState2);
-    std::vector<float> bias = joined_bias(a, z.h);
-    w_ih = l.w_ih.into(w_ih, kSlotWeights);
-    w_hh = l.w_hh.into(w_hh, kSlotWeights2);
-    const void *x = l.x.into(a.at<void>(0), kSlotInput);
-    void *y = l.y.target(a.at<void>(9), kSlotOutput), *h = l.h.target(a.at<void>(10), kSlotDiff);
-    void *c = l.c.target(a.at<void>(11), kSlotDiff2);
-    l.forward.run({{kArgSrc, x}, {kArgWeights, w_ih}, {kArgWeights + 1, w_hh}, {kArgBias, bias.data()}, {kArgDst, y},
-                   {kArgDst + 1, h}, {kArgDst + 2, c}, {kArgWorkspace, a.at<void>(12)}});
-    l.y.finish(y, a.at<void>(9));
-    l.h.finish(h, a.at<void>(10));
-    l.c.finish(c, a.at<void>(11));
+    float *weights = floats(kSlotWeights, Packed::size(z));
+    pack(a, z, weights);
+    forward(a, z, Packed(z, weights), Kept(z, a.at<float>(12)), a.at<float>(9), a.at<float>(10), a.at<float>(11));
 }
 
-// the 9 inputs of the forward operator, its 4 outputs, dy, dh, dc
-// -> dx, dw_ih, dw_hh, dbias forwards, dw_ih, dw_hh, dbias backwards in time
-CRNN_OPERATOR(crnn_lstm_backward) {
-    a.expect(23);
+// as for training, then a tensor of one number: 0, or one that stands for a layer whose weights do not change any more
+// -> y, h, c
+CRNN_OPERATOR(crnn_lstm_evaluation) {
+    a.expect(13);
+    timed_prefix = "LSTM: ";
     Sizes z = sizes(a);
-    Lstm &l = get(z);
-    int64_t size_ih = 4 * z.h * z.i, size_hh = 4 * z.h * z.h, size_b = 4 * z.h;
-    const void *w_ih = joined(a.at<float>(1), a.at<float>(5), size_ih, kSlotState);
-    const void *w_hh = joined(a.at<float>(2), a.at<float>(6), size_hh, kSlotState2);
-    std::vector<float> bias = joined_bias(a, z.h), dbias(2 * size_b, 0.0f);
-    w_ih = l.b_w_ih.into(w_ih, kSlotWeights);
-    w_hh = l.b_w_hh.into(w_hh, kSlotWeights2);
-    const void *x = l.b_x.into(a.at<void>(0), kSlotInput), *y = l.b_y.into(a.at<void>(9), kSlotOutput);
-    const void *h = l.b_h.into(a.at<void>(10), kSlotDiff), *c = l.b_c.into(a.at<void>(11), kSlotDiff2);
-    const void *dy = l.dy.into(a.at<void>(13), kSlotDiff3), *dh = l.dh.into(a.at<void>(14), kSlotDiff4);
-    const void *dc = l.dc.into(a.at<void>(15), kSlotDiff5);
-    // The gradients of the weights are added to what is there. Both steps below may be one and the same memory.
-    void *all_ih = scratch(kSlotState3, 2 * size_ih * kFloat), *all_hh = scratch(kSlotState4, 2 * size_hh * kFloat);
-    void *dw_ih = l.dw_ih.target(all_ih, kSlotWeights3), *dw_hh = l.dw_hh.target(all_hh, kSlotWeights4);
-    std::memset(dw_ih, 0, l.backward.layout(kArgDiff + kArgWeights).bytes());
-    std::memset(dw_hh, 0, l.backward.layout(kArgDiff + kArgWeights + 1).bytes());
-    void *dx = l.dx.target(a.at<void>(16), kSlotDiff6);
-    l.backward.run({{kArgSrc, x}, {kArgWeights, w_ih}, {kArgWeights + 1, w_hh}, {kArgBias, bias.data()}, {kArgDst, y},
-                    {kArgDst + 1, h}, {kArgDst + 2, c}, {kArgWorkspace, a.at<void>(12)}, {kArgDiff + kArgSrc, dx},
-                    {kArgDiff + kArgWeights, dw_ih}, {kArgDiff + kArgWeights + 1, dw_hh},
-                    {kArgDiff + kArgBias, dbias.data()}, {kArgDiff + kArgDst, dy}, {kArgDiff + kArgDst + 1, dh},
-                    {kArgDiff + kArgDst + 2, dc}});
-    l.dx.finish(dx, a.at<void>(16));
-    l.dw_ih.finish(dw_ih, all_ih);
-    l.dw_hh.finish(dw_hh, all_hh);
-    for (int direction = 0; direction < 2; direction++) {
-        int out = 17 + 3 * direction;
-        std::memcpy(a.at<void>(out), static_cast<float *>(all_ih) + direction * size_ih, size_ih * kFloat);
-        std::memcpy(a.at<void>(out + 1), static_cast<float *>(all_hh) + direction * size_hh, size_hh * kFloat);
-        std::memcpy(a.at<void>(out + 2), dbias.data() + direction * size_b, size_b * kFloat);
+    int64_t layer = int64_t(*a.at<float>(9));
+    std::shared_ptr<float> own;
+    if (layer == 0) {
+        pack(a, z, floats(kSlotWeights, Packed::size(z)));
+    } else {
+        own = frozen<float>({layer, z.i, z.h}, [&] {
+            std::shared_ptr<float> memory = allocate<float>(Packed::size(z));
+            pack(a, z, memory.get());
+            return memory;
+        });
+    }
+    Packed packed(z, own ? own.get() : floats(kSlotWeights, Packed::size(z)));
+    forward(a, z, packed, Kept(z, floats(kSlotState, z.memory() / int64_t(sizeof(float)))), a.at<float>(10),
+            a.at<float>(11), a.at<float>(12));
+}
+
+// the 9 inputs of the forward operator, y and memory, which it gave, dy, dh, dc
+// -> dx, dw_ih, dw_hh, dbias forwards, dw_ih, dw_hh, dbias backwards in time
+CRNN_OPERATOR(crnn_lstm_gradient) {
+    a.expect(21);
+    timed_prefix = "LSTM backward: ";
+    Sizes z = sizes(a);
+    const float *x = a.at<float>(0), *y = a.at<float>(9);
+    Kept kept(z, a.at<float>(10));
+    int64_t row = z.gate_row();
+    float *gradient = floats(kSlotDiff, 2 * z.rows() * row);
+    float *const dgates[2] = {gradient, gradient + z.rows() * row};
+    float *states = floats(kSlotWeights, 2 * z.gates() * z.h);
+    const float *const packed_states[2] = {states, states + z.gates() * z.h};
+    {
+        Timed timed("weights packed");
+        for (int d = 0; d < 2; d++)
+            pack_columns(a.at<float>(2 + 4 * d), z.h, z.gates(), z.h, states + d * z.gates() * z.h);
+    }
+    steps_backward(z, kept, a.at<float>(11), a.at<float>(12), a.at<float>(13), packed_states, dgates);
+    Timed timed("products");
+    float *panels = floats(kSlotWeights2, std::max(z.gates(), z.rows()) * std::max(z.i, z.h));
+    for (int d = 0; d < 2; d++) {
+        pack_columns(a.at<float>(1 + 4 * d), z.i, z.gates(), z.i, panels);
+        spread_product(z.rows(), z.i, z.gates(), dgates[d], row, 1, panels, a.at<float>(14), z.i, d > 0);
+    }
+    pack_columns(x, z.i, z.rows(), z.i, panels);
+    for (int d = 0; d < 2; d++)
+        spread_product(z.gates(), z.i, z.rows(), dgates[d], 1, row, panels, a.at<float>(15 + 3 * d), z.i,
+                       false);
+    for (int d = 0; d < 2; d++) {
+        // A step's gates meet the states of the step before it; the first step of a direction has none.
+        int64_t pairs = z.rows() - z.n, gates_from = d ? 0 : z.n, states_from = d ? z.n : 0;
+        pack_columns(y + states_from * 2 * z.h + d * z.h, 2 * z.h, pairs, z.h, panels);
+        spread_product(z.gates(), z.h, pairs, dgates[d] + gates_from * row, 1, row, panels,
+                       a.at<float>(16 + 3 * d), z.h, false);
+        sum_rows(dgates[d], row, z.rows(), z.gates(), a.at<float>(17 + 3 * d));
     }
 }

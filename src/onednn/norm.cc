@@ -139,6 +139,7 @@ Affine::Affine(int64_t c, const float *gamma, const float *beta, const float *me
 
 template <typename T>
 void add_moments(const NormSizes &z, int64_t n, const T *x, Moments &moments) {
+    Timed timed("statistics");
     int64_t c = z.c;
     std::vector<double> partial(n * 2 * c, 0.0);
     parallel(int(n), [&](int image) {
@@ -181,6 +182,7 @@ void add_moments(const NormSizes &z, int64_t n, const T *x, Moments &moments) {
 
 template <typename T>
 void activate(const NormSizes &z, int64_t n, const T *x, const Affine &affine, T *y) {
+    Timed timed("normalise, ReLU, pool");
     over_rows(n * z.oh(), [&](int64_t begin, int64_t end) {
         pooled_rows(z, begin, end, [&](int64_t in, int kh, int64_t o) {
             windows(z, kh, Forward<T>{x + in, y + o, z.w * z.c, z.c, z.pw, affine.scale.data(), affine.shift.data()});
@@ -191,6 +193,7 @@ void activate(const NormSizes &z, int64_t n, const T *x, const Affine &affine, T
 template <typename T>
 void add_gradient_sums(const NormSizes &z, int64_t n, const T *x, const T *dy, const Affine &affine, const float *mean,
                        GradientSums &sums) {
+    Timed timed("gradient sums");
     int jobs = int(std::min<int64_t>(n * z.oh(), thread_count()));
     std::vector<double> partial(jobs * 2 * z.c, 0.0);
     parallel(jobs, [&](int job) {
@@ -218,6 +221,7 @@ void add_gradient_sums(const NormSizes &z, int64_t n, const T *x, const T *dy, c
 template <typename T>
 void norm_gradient(const NormSizes &z, int64_t n, const T *x, const T *dy, const Affine &affine, const float *mean,
                    const float *k2, const float *k3, T *dx) {
+    Timed timed("gradient of norm, ReLU, pool");
     over_rows(n * z.oh(), [&](int64_t begin, int64_t end) {
         pooled_rows(z, begin, end, [&](int64_t in, int kh, int64_t o) {
             windows(z, kh, Backward<T>{x + in, dy + o, dx + in, z.w * z.c, z.c, z.pw, affine.scale.data(),

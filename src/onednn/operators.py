@@ -26,8 +26,8 @@ def load(path: Path) -> None:
     if _library is not None:
         return
     library = ctypes.CDLL(str(path))
-    library.crnn_lstm_workspace.restype = ctypes.c_int64
-    library.crnn_lstm_workspace.argtypes = [ctypes.c_int64] * 4
+    library.crnn_lstm_memory.restype = ctypes.c_int64
+    library.crnn_lstm_memory.argtypes = [ctypes.c_int64] * 4
     library.crnn_vgg_memory.restype = ctypes.c_int64
     library.crnn_vgg_memory.argtypes = [ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 3]
     # os.environ still holds what the user set; MindSpore overwrites the variable behind Python's back when it starts.
@@ -38,7 +38,7 @@ def load(path: Path) -> None:
     _conv_weights = _custom("crnn_conv_backward_weights", lambda x, dy, w, s: w, lambda x, dy, w, s: w)
     _extractor_gradient = _custom("crnn_vgg_gradient", _stage_parameters, _stage_parameters)
     _image_gradient = _custom("crnn_vgg_image_gradient", lambda *a: a[0], lambda *a: a[0])
-    _lstm_gradient = _custom("crnn_lstm_backward", lambda *a: (a[0], a[1], a[2], a[3], a[5], a[6], a[7]),
+    _lstm_gradient = _custom("crnn_lstm_gradient", lambda *a: (a[0], a[1], a[2], a[3], a[5], a[6], a[7]),
                              lambda *a: (a[0], a[1], a[2], a[3], a[5], a[6], a[7]))
     _library = library
 
@@ -157,24 +157,31 @@ def _extractor_bprop(x, w1, g1, b1, m1, v1, w2, g2, b2, m2, v2, w3, g3, b3, m3, 
     return gradients + (ops.zeros_like(settings),)
 
 
-def lstm() -> ops.Custom:
-    """The primitive of one bidirectional LSTM layer, float32.
+def lstm(frozen: int) -> tuple[ops.Custom, ops.Custom, Tensor]:
+    """The primitives of a bidirectional LSTM layer, float32, for training and for evaluation, and the latter's setting.
 
-    `lstm(x, w_ih, w_hh, b_ih, b_hh, the same of the other direction)` gives y (T, N, 2 H), the last hidden and cell
-    states (2, N, H), and memory for the gradient.
+    `training(x, w_ih, w_hh, b_ih, b_hh, the same of the other direction)` gives y (T, N, 2 H), the last hidden and cell
+    states (2, N, H), and memory for the gradient; `evaluation`, which also takes the setting, all but the memory.
+
+    Args:
+        frozen: 0, or a number that stands for a layer whose weights do not change any more.
     """
-    def shape(x: Sequence[int], w_ih: Sequence[int], w_hh: Sequence[int],
-              *_: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-        hidden = w_hh[1]
-        memory = -1 if min(x) < 0 else _library.crnn_lstm_workspace(x[0], x[1], x[2], hidden)
-        state = (2, x[1], hidden)
-        return (x[0], x[1], 2 * hidden), state, state, (memory,)
+    def evaluation_shape(x: Sequence[int], w_ih: Sequence[int], w_hh: Sequence[int],
+                         *_: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        state = (2, x[1], w_hh[1])
+        return (x[0], x[1], 2 * w_hh[1]), state, state
 
-    return _custom("crnn_lstm_forward", shape, (ms.float32, ms.float32, ms.float32, ms.uint8), _lstm_bprop)
+    def training_shape(*shapes: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        x, hidden = shapes[0], shapes[2][1]
+        memory = -1 if min(x) < 0 else _library.crnn_lstm_memory(x[0], x[1], x[2], hidden)
+        return (*evaluation_shape(*shapes), (memory,))
+
+    floats = (ms.float32, ms.float32, ms.float32)
+    return (_custom("crnn_lstm_training", training_shape, (*floats, ms.uint8), _lstm_bprop),
+            _custom("crnn_lstm_evaluation", evaluation_shape, floats), _floats(frozen))
 
 
 def _lstm_bprop(x, w_ih, w_hh, b_ih, b_hh, w_ih_r, w_hh_r, b_ih_r, b_hh_r, out, dout):
     dx, dw_ih, dw_hh, db, dw_ih_r, dw_hh_r, db_r = _lstm_gradient(
-        x, w_ih, w_hh, b_ih, b_hh, w_ih_r, w_hh_r, b_ih_r, b_hh_r, out[0], out[1], out[2], out[3],
-        dout[0], dout[1], dout[2])
+        x, w_ih, w_hh, b_ih, b_hh, w_ih_r, w_hh_r, b_ih_r, b_hh_r, out[0], out[3], dout[0], dout[1], dout[2])
     return dx, dw_ih, dw_hh, db, db, dw_ih_r, dw_hh_r, db_r, db_r

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -277,10 +278,32 @@ int Arguments::type(int i) const {
     throw std::runtime_error(std::string("unexpected type ") + types[i]);
 }
 
+std::string timed_prefix;
+
+namespace {
+
+bool keep_times = false;
+std::map<std::string, double> *times = new std::map<std::string, double>;
+
+double cpu_milliseconds() {
+    timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return double(t.tv_sec) * 1e3 + double(t.tv_nsec) * 1e-6;
+}
+
+}  // namespace
+
+Timed::Timed(const char *part) : part_(part), start_(keep_times ? cpu_milliseconds() : 0) {}
+
+Timed::~Timed() {
+    if (keep_times) (*times)[timed_prefix + part_] += cpu_milliseconds() - start_;
+}
+
 int guarded(const char *name, const std::function<void()> &body) {
     static std::mutex *lock = new std::mutex;
     std::lock_guard<std::mutex> hold(*lock);
     try {
+        timed_prefix.clear();
         body();
         return 0;
     } catch (const std::exception &error) {
@@ -290,6 +313,15 @@ int guarded(const char *name, const std::function<void()> &body) {
 }
 
 }  // namespace crnn
+
+// Starts to keep the CPU times of the operators' parts, and writes those kept so far: lines of part, tab, milliseconds.
+extern "C" void crnn_times(char *text, size_t size) {
+    std::string all;
+    for (const auto &entry : *crnn::times) all += entry.first + "\t" + std::to_string(entry.second) + "\n";
+    std::snprintf(text, size, "%s", all.c_str());
+    crnn::times->clear();
+    crnn::keep_times = true;
+}
 
 // The library's version as major * 10000 + minor * 100 + patch; the layout of its interface is known for 3.x.
 // Threads of all operators, 0 for one per core; counts until the first operator runs. Not read from OMP_NUM_THREADS

@@ -1,5 +1,6 @@
 // What all operators share: the thread pool, scratch memory, and primitives kept per shape.
 #pragma once
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -99,6 +100,39 @@ T &cached(const Dims &key, const std::function<T()> &make) {
     if (cache->size() >= 512) cache->clear();  // many widths: start again rather than grow without bound
     return cache->emplace(key, make()).first->second;
 }
+
+template <typename T>
+std::shared_ptr<T> allocate(int64_t count) {
+    size_t bytes = (size_t(count) * sizeof(T) + 63) / 64 * 64;
+    void *memory = std::aligned_alloc(64, bytes);
+    if (!memory) throw std::runtime_error("out of memory");
+    return std::shared_ptr<T>(static_cast<T *>(memory), std::free);
+}
+
+// What was made once for a network whose parameters do not change any more, kept per key; only that of the last few
+// networks stays.
+template <typename T>
+std::shared_ptr<T> frozen(const Dims &key, const std::function<std::shared_ptr<T>()> &make) {
+    static auto *kept = new std::vector<std::pair<Dims, std::shared_ptr<T>>>;
+    for (auto &entry : *kept)
+        if (entry.first == key) return entry.second;
+    if (kept->size() >= 8) kept->erase(kept->begin());
+    kept->emplace_back(key, make());
+    return kept->back().second;
+}
+
+// Adds the CPU time of all threads between its construction and its end to the time of a part, while times are kept (see
+// crnn_times). Only for the thread that runs an operator.
+class Timed {
+  public:
+    explicit Timed(const char *part);
+    ~Timed();
+
+  private:
+    const char *part_;
+    double start_;
+};
+extern std::string timed_prefix;  // what the parts belong to
 
 // Runs an operator's body: one at a time (each uses all cores), errors become a message and a status.
 int guarded(const char *name, const std::function<void()> &body);

@@ -75,6 +75,41 @@ def _check_extractor(library: ctypes.CDLL, random: np.random.Generator, bf16: bo
         raise SystemExit("error: the feature extractor gave wrong gradients")
 
 
+def _check_lstm(library: ctypes.CDLL, random: np.random.Generator) -> None:
+    """A layer against float64: its outputs, and the gradient's share in the change along it."""
+    x = random.standard_normal((3, 2, 32)).astype(np.float32)
+    weights = [(random.standard_normal(shape) * 0.2).astype(np.float32)
+               for shape in ((128, 32), (128, 32), (128,), (128,)) * 2]
+
+    def outputs(first: np.ndarray) -> np.ndarray:
+        both = []
+        for w_ih, w_hh, b_ih, b_hh in ((first, *weights[1:4]), weights[4:]):
+            h, c, y = np.zeros((2, 32)), np.zeros((2, 32)), []
+            for step in x if not both else x[::-1]:
+                gates = step.astype(np.float64) @ w_ih.T + b_ih + h @ w_hh.T.astype(np.float64) + b_hh
+                i, f, u, o = np.split(gates, 4, axis=1)
+                c = c / (1 + np.exp(-f)) + np.tanh(u) / (1 + np.exp(-i))
+                h = np.tanh(c) / (1 + np.exp(-o))
+                y.append(h)
+            both.append(y if not both else y[::-1])
+        return np.concatenate(both, axis=2)
+
+    y, h, c = (np.zeros(shape, np.float32) for shape in ((3, 2, 64), (2, 2, 32), (2, 2, 32)))
+    library.crnn_lstm_memory.restype = ctypes.c_int64
+    memory = np.zeros(library.crnn_lstm_memory(*(ctypes.c_int64(size) for size in (3, 2, 32, 32))), np.uint8)
+    call(library.crnn_lstm_training, x, *weights, y, h, c, memory)
+    if not np.allclose(y, outputs(weights[0]), rtol=1e-4, atol=1e-5):
+        raise SystemExit("error: an LSTM gave wrong numbers")
+    weight = random.standard_normal(y.shape).astype(np.float32)
+    gradients = [np.zeros_like(part) for part in (x, *weights[:3], *weights[4:7])]
+    call(library.crnn_lstm_gradient, x, *weights, y, memory, weight, np.zeros_like(h), np.zeros_like(c), *gradients)
+    length = np.linalg.norm(gradients[1])
+    ahead, behind = (float((outputs(weights[0] + step * gradients[1] / length) * weight).sum())
+                     for step in (1e-4, -1e-4))
+    if not abs((ahead - behind) / 2e-4 - length) <= 0.01 * length:
+        raise SystemExit("error: an LSTM gave wrong gradients")
+
+
 def main(path: str) -> None:
     """Checks the library at `path`; exits with a message when something is wrong."""
     library = ctypes.CDLL(path)
@@ -93,10 +128,7 @@ def main(path: str) -> None:
     _check_extractor(library, random, bf16=False)
     if library.crnn_onednn_bf16():
         _check_extractor(library, random, bf16=True)
-    library.crnn_lstm_workspace.restype = ctypes.c_int64
-    library.crnn_lstm_workspace.argtypes = [ctypes.c_int64] * 4
-    if library.crnn_lstm_workspace(3, 2, 4, 8) <= 0:
-        raise SystemExit("error: no LSTM workspace")
+    _check_lstm(library, random)
 
 
 if __name__ == "__main__":

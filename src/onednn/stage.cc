@@ -54,6 +54,7 @@ class PatchStage : public StageConvolution<float> {
     }
     void pack_transposed(const float *, void *) const override {}
     void forward(int64_t n, const void *x, const void *packed, float *y) const override {
+        Timed timed("products");
         parallel(int(n * s_.oh()), [&](int job) {
             std::vector<float> patches(s_.ow() * k_);
             lay_out(static_cast<const float *>(x), job, patches.data());
@@ -62,6 +63,7 @@ class PatchStage : public StageConvolution<float> {
         });
     }
     void backward(int64_t n, const void *x, const float *dy, const void *, void *dpacked, float *dx) const override {
+        Timed timed("products");
         if (dx) throw std::runtime_error("the first stage hands no gradient on");
         std::vector<float> sums(n * k_ * s_.o, 0.0f);
         parallel(int(n), [&](int image) {
@@ -80,6 +82,7 @@ class PatchStage : public StageConvolution<float> {
         }
     }
     void unpack_gradient(const void *dpacked, float *dweights) const override {
+        Timed timed("weights packed");
         const float *from = static_cast<const float *>(dpacked);
         for (int64_t o = 0; o < s_.o; o++)
             for (int64_t k = 0; k < k_; k++) dweights[o * k_ + k] = from[k * s_.o + o];
@@ -112,6 +115,7 @@ class ValidStage : public StageConvolution<float> {
     size_t packed_bytes() const override { return size_t(s_.weights()) * sizeof(float); }
     // panels of outputs, in each of them (kernel row, kernel column, input channel)
     void pack(const float *weights, void *packed) const override {
+        Timed timed("weights packed");
         float *to = static_cast<float *>(packed);
         int64_t depth = s_.kernel * row_, area = s_.kernel * s_.kernel;
         parallel(int(s_.o / kPanel), [&](int panel) {
@@ -124,6 +128,7 @@ class ValidStage : public StageConvolution<float> {
     }
     // panels of input channels, in each of them (kernel row, kernel column, output)
     void pack_transposed(const float *weights, void *packed) const override {
+        Timed timed("weights packed");
         float *to = static_cast<float *>(packed);
         int64_t area = s_.kernel * s_.kernel;
         parallel(int(s_.c / kPanel), [&](int panel) {
@@ -135,6 +140,7 @@ class ValidStage : public StageConvolution<float> {
         });
     }
     void forward(int64_t n, const void *x, const void *packed, float *y) const override {
+        Timed timed("products");
         int64_t depth = s_.kernel * row_;
         parallel(int(s_.o / kPanel), [&](int panel) {
             for (int64_t i = 0; i < n * s_.oh(); i++)
@@ -146,6 +152,7 @@ class ValidStage : public StageConvolution<float> {
     }
     void backward(int64_t n, const void *x, const float *dy, const void *transposed, void *dpacked,
                   float *dx) const override {
+        Timed timed("products");
         int64_t rows = n * s_.oh(), line = s_.ow() * s_.o, area = s_.kernel * s_.kernel;
         float *to = static_cast<float *>(dpacked);
         parallel(int(s_.kernel * (s_.o / kPanel)), [&](int job) {
@@ -169,6 +176,7 @@ class ValidStage : public StageConvolution<float> {
         });
     }
     void unpack_gradient(const void *dpacked, float *dweights) const override {
+        Timed timed("weights packed");
         const float *from = static_cast<const float *>(dpacked);
         int64_t area = s_.kernel * s_.kernel;
         parallel(int(s_.o), [&](int o) {
@@ -203,17 +211,20 @@ class DirectStage : public StageConvolution<T> {
     void pack(const float *weights, void *packed) const override { pack_for(kForward, weights, packed); }
     void pack_transposed(const float *weights, void *packed) const override { pack_for(kData, weights, packed); }
     void forward(int64_t n, const void *x, const void *packed, T *y) const override {
+        Timed timed("products");
         expect(n);
         const Convolution &c = get(kForward);
         c.primitive.run({{kArgSrc, c.first.into(x, kSlotImage)}, {kArgWeights, packed}, {kArgDst, y}});
     }
     void backward(int64_t n, const void *x, const T *dy, const void *transposed, void *dpacked, T *dx) const override {
+        Timed timed("products");
         expect(n);
         const Convolution &w = get(kWeights);
         w.primitive.run({{kArgSrc, w.first.into(x, kSlotImage)}, {kArgDiff + kArgDst, dy}, {kArgDiff + kArgWeights, dpacked}});
         if (dx) get(kData).primitive.run({{kArgDiff + kArgDst, dy}, {kArgWeights, transposed}, {kArgDiff + kArgSrc, dx}});
     }
     void unpack_gradient(const void *dpacked, float *dweights) const override {
+        Timed timed("weights packed");
         const Convolution &c = get(kWeights);
         void *source = c.result.target(dweights, kSlotImage);
         std::memcpy(source, dpacked, c.primitive.layout(kArgDiff + kArgWeights).bytes());
@@ -227,6 +238,7 @@ class DirectStage : public StageConvolution<T> {
     }
     const Convolution &get(ConvolutionPart part) const { return convolution(geometry_, part); }
     void pack_for(ConvolutionPart part, const float *weights, void *packed) const {
+        Timed timed("weights packed");
         const Convolution &c = get(part);
         const void *copy = c.second.into(weights, kSlotImage);
         std::memcpy(packed, copy, c.primitive.layout(kArgWeights).bytes());

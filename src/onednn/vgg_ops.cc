@@ -2,98 +2,16 @@
 //
 // Between the stages tensors are channels-last, float32 or bfloat16. Only the convolutions' outputs are kept for the
 // gradient: activations are computed again, a few images at a time, where they are needed.
-//
-// Inputs: images (N, C, H, W); for each stage weights, gamma, beta, running mean, running variance; settings. Settings
-// (float32 tensor): compute in bfloat16; use oneDNN's convolutions; epsilon; momentum (share of the old running value); 0,
-// or a number that stands for a network whose parameters do not change any more (evaluation only); then for each stage
-// its pooling window h, w and the convolution's border.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "conv.h"
-#include "stage.h"
+#include "vgg_plan.h"
 
 using namespace crnn;
 
 namespace {
-
-constexpr int kPerStage = 5, kFixedSettings = 5, kStageSettings = 3;
-
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
-// Shapes and settings of a call, and where the kept memory holds what.
-struct Plan {
-    int64_t n;
-    bool bf16, direct;
-    float epsilon, momentum;
-    int64_t frozen;
-    std::vector<StageSizes> stages;
-
-    bool whole_batch() const { return bf16 || direct; }
-    size_t element() const { return bf16 ? 2 : 4; }
-    size_t output_bytes(size_t i) const { return aligned(size_t(n * stages[i].norm().size()) * element()); }
-    size_t output_offset(size_t i) const {
-        size_t sum = 0;
-        for (size_t j = 0; j < i; j++) sum += output_bytes(j);
-        return sum;
-    }
-    // Mean and 1 / deviation of the batch.
-    size_t statistics_offset(size_t i) const {
-        size_t sum = output_offset(stages.size());
-        for (size_t j = 0; j < i; j++) sum += aligned(2 * stages[j].o * sizeof(float));
-        return sum;
-    }
-    size_t bytes() const { return statistics_offset(stages.size()); }
-};
-
-Plan make_plan(const Dims &x, size_t stages, const int64_t *outputs, const int64_t *kernels, const float *settings) {
-    Plan p{x[0], settings[0] != 0, settings[1] != 0, settings[2], settings[3], int64_t(settings[4]), {}};
-    for (size_t i = 0; i < stages; i++) {
-        StageSizes s{x[1], x[2], x[3], outputs[i], kernels[i], 0, 1, 1};
-        const float *own = settings + kFixedSettings + i * kStageSettings;
-        s.pool_h = int(own[0]);
-        s.pool_w = int(own[1]);
-        s.pad = int64_t(own[2]);
-        if (i > 0) {
-            NormSizes before = p.stages.back().norm();
-            s.c = before.c;
-            s.h = before.oh();
-            s.w = before.ow();
-        }
-        if (s.o % kLanes || s.oh() < 1 || s.ow() < 1) throw std::runtime_error("a stage of unexpected size");
-        p.stages.push_back(s);
-    }
-    return p;
-}
-
-// The operator's tensors by name.
-struct Tensors {
-    const Arguments &a;
-    size_t stages;
-    Plan plan;
-
-    explicit Tensors(const Arguments &arguments, int behind) : a(arguments) {
-        stages = size_t(a.count - 2 - behind) / kPerStage;  // `behind`: tensors after the settings
-        std::vector<int64_t> outputs, kernels;
-        for (size_t i = 0; i < stages; i++) {
-            Dims w = a.shape(int(1 + i * kPerStage));
-            outputs.push_back(w[0]);
-            kernels.push_back(w[2]);
-        }
-        plan = make_plan(a.shape(0), stages, outputs.data(), kernels.data(), a.at<float>(after()));
-    }
-    int after() const { return int(1 + stages * kPerStage); }  // index of the settings
-    const float *image(int64_t n) const { return a.at<float>(0) + n * plan.stages[0].input(); }
-    const float *weights(size_t i) const { return part(i, 0); }
-    const float *gamma(size_t i) const { return part(i, 1); }
-    const float *beta(size_t i) const { return part(i, 2); }
-    const float *running_mean(size_t i) const { return part(i, 3); }
-    const float *running_variance(size_t i) const { return part(i, 4); }
-
-  private:
-    const float *part(size_t i, int number) const { return a.at<float>(int(1 + i * kPerStage) + number); }
-};
 
 // (n, 1, w, c) of T to and from (n, c, 1, w) of float32: the features are one pixel high.
 template <typename T>
@@ -137,6 +55,7 @@ void train_forward(const Tensors &t, float *y, char *kept, float *const *new_mea
     const Plan &p = t.plan;
     std::unique_ptr<Affine> before;
     for (size_t i = 0; i < t.stages; i++) {
+        timed_prefix = "stage " + std::to_string(i + 1) + ": ";
         const StageSizes &s = p.stages[i];
         NormSizes norm = s.norm();
         auto convolution = stage_convolution(s, p.n, i == 0, p.direct, T());
@@ -197,6 +116,7 @@ void train_backward(const Tensors &t, const char *kept, const float *dy, float *
     T *given = buffer<T>(slots[0], p.n * last.pooled());
     from_plain(last, p.n, dy, given);
     for (size_t i = t.stages; i-- > 0;) {
+        timed_prefix = "stage " + std::to_string(i + 1) + " backward: ";
         const StageSizes &s = p.stages[i];
         NormSizes norm = s.norm();
         auto convolution = stage_convolution(s, p.n, i == 0, p.direct, T());
@@ -245,7 +165,7 @@ void train_backward(const Tensors &t, const char *kept, const float *dy, float *
 
 // Weights as the kernels read them, and what normalises their outputs, for evaluation.
 struct Packed {
-    std::vector<std::shared_ptr<void>> weights;
+    std::vector<std::shared_ptr<char>> weights;
     std::vector<Affine> affine;
 };
 
@@ -255,10 +175,8 @@ std::shared_ptr<Packed> pack_all(const Tensors &t, int64_t n) {
     for (size_t i = 0; i < t.stages; i++) {
         const StageSizes &s = t.plan.stages[i];
         auto convolution = stage_convolution(s, n, i == 0, t.plan.direct, T());
-        void *memory = std::aligned_alloc(64, aligned(convolution->packed_bytes()));
-        if (!memory) throw std::runtime_error("out of memory");
-        packed->weights.emplace_back(memory, std::free);
-        convolution->pack(t.weights(i), memory);
+        packed->weights.push_back(allocate<char>(int64_t(convolution->packed_bytes())));
+        convolution->pack(t.weights(i), packed->weights.back().get());
         std::vector<float> rstd(s.o);
         for (int64_t k = 0; k < s.o; k++)
             rstd[k] = static_cast<float>(1.0 / std::sqrt(double(t.running_variance(i)[k]) + t.plan.epsilon));
@@ -271,15 +189,10 @@ std::shared_ptr<Packed> pack_all(const Tensors &t, int64_t n) {
 template <typename T>
 std::shared_ptr<Packed> packed_for(const Tensors &t, int64_t n) {
     if (t.plan.frozen == 0) return pack_all<T>(t, n);
-    static auto *kept = new std::vector<std::pair<Dims, std::shared_ptr<Packed>>>;
     const StageSizes &first = t.plan.stages[0];
     Dims key{t.plan.frozen, t.plan.bf16, t.plan.direct};
     if (t.plan.whole_batch()) key.insert(key.end(), {n, first.h, first.w});  // oneDNN's layouts follow the sizes
-    for (auto &entry : *kept)
-        if (entry.first == key) return entry.second;
-    if (kept->size() >= 4) kept->erase(kept->begin());
-    kept->emplace_back(key, pack_all<T>(t, n));
-    return kept->back().second;
+    return frozen<Packed>(key, [&] { return pack_all<T>(t, n); });
 }
 
 // Normalises with the running statistics; a few images pass all stages before the next ones.

@@ -76,6 +76,19 @@ void over_tile_rows(int64_t n, int64_t rows, int64_t columns, const F &f) {
     parallel(int(n * rows), [&](int job) { f(job / rows, job % rows, int64_t(job) * columns); });
 }
 
+// Spreads f(product, first panel, panel behind the last) for the panels of `columns` over the threads.
+template <typename F>
+void products(int64_t columns, const F &f) {
+    Timed timed("products");
+    int64_t panels = columns / kPanel;
+    int64_t parts = std::min<int64_t>(panels, (thread_count() + 7) / 8);  // 16 products are enough for few threads
+    parallel(int(16 * parts), [&](int job) {
+        int64_t begin, end;
+        split(panels, int(job % parts), int(parts), begin, end);
+        f(job / parts, begin, end);
+    });
+}
+
 // Weights (o, c, 3, 3): nine vectors whose lanes are `step` floats apart.
 inline void gather(const float *weights, int64_t step, Vector g[9]) {
     float lanes[9][kLanes];
@@ -87,6 +100,7 @@ inline void gather(const float *weights, int64_t step, Vector g[9]) {
 // Packs for a product whose result has `columns` channels, `depth` being summed; steps are those of the weights.
 void pack_weights(const float *weights, int64_t columns, int64_t column_step, int64_t depth, int64_t depth_step,
                   float *packed) {
+    Timed timed("weights packed");
     parallel(int(columns / kPanel), [&](int panel) {
         for (int64_t k = 0; k < depth; k++)
             for (int half = 0; half < 2; half++) {
@@ -108,6 +122,7 @@ void Winograd::pack_transposed(const float *weights, float *packed) const {
 }
 
 void Winograd::unpack_gradient(const float *dpacked, float *dweights) const {
+    Timed timed("weights packed");
     parallel(int(o / kLanes), [&](int group) {
         for (int64_t k = 0; k < c; k++) {
             Vector u[16], g[9];
@@ -122,6 +137,7 @@ void Winograd::unpack_gradient(const float *dpacked, float *dweights) const {
 }
 
 void Winograd::transform(int64_t n, const float *x, float *out) const {
+    Timed timed("transforms");
     int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, plane = n * rows * columns * c;
     over_tile_rows(n, rows, columns, [&](int64_t image, int64_t row, int64_t first) {
         for (int64_t j = 0; j < columns; j++) {
@@ -140,6 +156,7 @@ void Winograd::transform(int64_t n, const float *x, float *out) const {
 }
 
 void Winograd::outputs(int64_t n, const float *products, float *y) const {
+    Timed timed("transforms");
     int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, plane = n * rows * columns * o;
     over_tile_rows(n, rows, columns, [&](int64_t image, int64_t row, int64_t first) {
         for (int64_t j = 0; j < columns; j++) {
@@ -163,6 +180,7 @@ void Winograd::outputs(int64_t n, const float *products, float *y) const {
 }
 
 void Winograd::transform_gradient(int64_t n, const float *dy, float *out) const {
+    Timed timed("transforms");
     int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, plane = n * rows * columns * o;
     over_tile_rows(n, rows, columns, [&](int64_t image, int64_t row, int64_t first) {
         for (int64_t j = 0; j < columns; j++) {
@@ -187,6 +205,7 @@ void Winograd::transform_gradient(int64_t n, const float *dy, float *out) const 
 }
 
 void Winograd::input_gradient(int64_t n, const float *products, float *dx) const {
+    Timed timed("transforms");
     int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, plane = n * rows * columns * c;
     int64_t groups = (c + kGroup - 1) / kGroup;
     parallel(int(n * groups), [&](int job) {
@@ -215,10 +234,7 @@ void Winograd::forward(int64_t n, const float *x, const float *packed, float *y)
     float *in = static_cast<float *>(scratch(kSlotWinograd, 16 * t * c * sizeof(float)));
     float *out = static_cast<float *>(scratch(kSlotWinograd2, 16 * t * o * sizeof(float)));
     transform(n, x, in);
-    int64_t parts = std::min<int64_t>(o / kPanel, (thread_count() + 7) / 8);  // 16 products are enough for few threads
-    parallel(int(16 * parts), [&](int job) {
-        int64_t p = job / parts, begin, end;
-        split(o / kPanel, int(job % parts), int(parts), begin, end);
+    products(o, [&](int64_t p, int64_t begin, int64_t end) {
         multiply(t, (end - begin) * kPanel, c, in + p * t * c, c, 1, packed + p * c * o + begin * c * kPanel, c * kPanel,
                  kPanel, out + p * t * o + begin * kPanel, o, false);
     });
@@ -232,10 +248,7 @@ void Winograd::backward(int64_t n, const float *x, const float *dy, const float 
     float *out = static_cast<float *>(scratch(kSlotWinograd2, 16 * t * o * sizeof(float)));
     transform(n, x, in);
     transform_gradient(n, dy, out);
-    int64_t parts = std::min<int64_t>(c / kPanel, (thread_count() + 7) / 8);
-    parallel(int(16 * parts), [&](int job) {
-        int64_t p = job / parts, begin, end;
-        split(c / kPanel, int(job % parts), int(parts), begin, end);
+    products(c, [&](int64_t p, int64_t begin, int64_t end) {
         float *a = in + p * t * c + begin * kPanel, *b = out + p * t * o;
         std::vector<float> panel(t * kPanel);  // rows as far apart as b's would fall on few lines of the cache
         for (int64_t j = 0; j < o / kPanel; j++) {
