@@ -23,6 +23,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output_dir", required=True, help="folder of the LMDB")
     parser.add_argument("-s", "--split", choices=["train", "val", "test"], default="train",
                         help="which one, where a folder holds several (default: %(default)s)")
+    parser.add_argument("--image_folder", default="",
+                        help="what the paths in a list of images are relative to (default: it is looked for)")
+    parser.add_argument("--mlt_scripts", default="", help="scripts of mlt to write, with commas (default: all)")
     parser.add_argument("--eval_protocol", choices=["standard", "whole", *PROTOCOLS], default="whole",
                         help="write only the words that count in a benchmark's protocol (default: %(default)s)")
     parser.add_argument("--no_check", action="store_true",
@@ -32,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="begin anew where there is an LMDB already")
     args = parser.parse_args(argv)
     return convert_lmdb(LmdbOptions(args.dataset, args.dataset_path, args.output_dir, args.split, args.eval_protocol,
-                                    not args.no_check, args.workers, args.strict, args.overwrite))
+                                    not args.no_check, args.workers, args.strict, args.overwrite, args.image_folder,
+                                    args.mlt_scripts))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """CUTE80: a folder with images and annotation.txt."""
-from src.data.source import ImageListSource
+from src.data.image_list import ImageListSource
 
 
 class CUTE80Source(ImageListSource):

@@ -1,5 +1,6 @@
 """create_dataset: opens a source, leaves out the words that cannot be trained on (and says which), makes batches."""
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from src.data.filter import FilterReport, filter_words, spelling_note
 from src.data.labels import LabelTable
 from src.data.list_source import VALIDATION_LISTS, ListSource, validation_list
 from src.data.lmdb_source import LmdbSource
+from src.data.mlt_source import MLTSource
 from src.data.options import AugmentOptions, LoaderOptions, WordOptions
 from src.data.order import mixture
 from src.data.preprocess import InputSpec
@@ -30,13 +32,15 @@ __all__ = ["Batch", "FilterReport", "SOURCES", "WordBatches", "create_dataset", 
            "open_source"]
 
 # A further set in the form of a list of images is a subclass of ImageListSource of three lines.
-SOURCES: dict[str, Callable[..., WordSource]] = {
+SOURCES: dict[str, type[WordSource]] = {
     "synth": SynthSource, "ic03": IC03Source, "ic13": IC13Source, "ic15": IC15Source, "svt": SVTSource,
-    "svtp": SVTPSource, "cute80": CUTE80Source, "iiit5k": IIIT5KSource, "list": ListSource, "lmdb": LmdbSource,
+    "svtp": SVTPSource, "cute80": CUTE80Source, "iiit5k": IIIT5KSource, "list": ListSource, "mlt": MLTSource,
+    "lmdb": LmdbSource,
 }
 
 
-def open_source(name: str, path: str, split: str, show_progress: bool = True) -> WordSource:
+def open_source(name: str, path: str, split: str, show_progress: bool = True, image_folder: str = "",
+                scripts: str = "") -> WordSource:
     """Opens a data set.
 
     Args:
@@ -44,6 +48,8 @@ def open_source(name: str, path: str, split: str, show_progress: bool = True) ->
         path: where it lies.
         split: 'train', 'val' or 'test', for data sets that have all of them in one folder.
         show_progress: show how far it is where it takes a while.
+        image_folder: what the paths of an image list are relative to; empty: it is looked for.
+        scripts: those of mlt to read, with commas; empty: all.
 
     Raises:
         ConfigError: no data set of that name.
@@ -51,8 +57,12 @@ def open_source(name: str, path: str, split: str, show_progress: bool = True) ->
     """
     if name not in SOURCES:
         raise ConfigError(f"unknown data set {name!r}: expected one of {', '.join(SOURCES)}")
-    source = SOURCES[name]
-    return source(path, split, show_progress) if source.shows_progress else source(path, split)
+    further = {"show_progress": show_progress, "image_folder": image_folder, "scripts": scripts}
+    kind = SOURCES[name]
+    source = kind(path, split, **{key: further[key] for key in kind.takes})
+    for note in source.notes:
+        print(f"{'' if note.startswith('warning') else 'note: '}{note}", file=sys.stderr)
+    return source
 
 
 def evaluation_split(name: str, path: str, say: Callable[[str], None]) -> str:
@@ -63,9 +73,9 @@ def evaluation_split(name: str, path: str, say: Callable[[str], None]) -> str:
         path: where it lies.
         say: told where a folder of lists has none of validation words.
     """
-    if name == "synth" or (name == "list" and validation_list(path)):
+    if name == "synth" or (name in ("list", "mlt") and validation_list(path)):
         return "val"
-    if name == "list" and os.path.isdir(path):
+    if name in ("list", "mlt") and os.path.isdir(path):
         say(f"note: {path} has no validation list ({', '.join(VALIDATION_LISTS)}): evaluating on the words that "
             "eval.py reads there")
     return "test"
@@ -103,7 +113,8 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
     if words.max_text_length < 1:
         raise ConfigError(f"max_text_length {words.max_text_length} must be at least 1")
 
-    source = open_source(name, dataset_path, split or ("train" if is_training else "test"), loading.show_progress)
+    source = open_source(name, dataset_path, split or ("train" if is_training else "test"), loading.show_progress,
+                         words.image_folder, words.scripts)
     source.check()
     labels = LabelTable(source.texts, charset)
     selection = None if is_training else select_words(source, words.eval_protocol)

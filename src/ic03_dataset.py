@@ -1,5 +1,5 @@
 """IC03: a folder with word crops and the annotation.txt that convert_ic03.py writes."""
-from src.data.source import ImageListSource
+from src.data.image_list import ImageListSource
 
 
 class IC03Source(ImageListSource):
@@ -8,7 +8,6 @@ class IC03Source(ImageListSource):
     name = "ic03"
     hint = "convert_ic03.py writes it from words.xml of the set"
 
-    def parse_line(self, line: str, file: str, number: int) -> tuple[str, str]:
-        """Path and word; one comma at the end of a line without tabs is not part of the word."""
-        image, text = super().parse_line(line, file, number)
-        return image, text if "\t" in line else text.removesuffix(",").strip()
+    def adjusted(self, image: str, word: str, by_comma: bool) -> tuple[str, str]:
+        """One comma at the end of a word is not part of it, in lists with commas."""
+        return image, word.removesuffix(",").strip() if by_comma else word

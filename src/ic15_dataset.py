@@ -1,14 +1,15 @@
 """IC15: the ground truth of ICDAR 2015 Incidental Scene Text, task 4.3, as it comes."""
-from src.ic13_dataset import QuotedListSource
+from src.data.image_list import ImageListSource
 
 
-class IC15Source(QuotedListSource):
+class IC15Source(ImageListSource):
     """ICDAR 2015 Incidental Scene Text (4,468 training and 2,077 test words)."""
 
     name = "ic15"
     hint = "or Challenge4_Test_Task3_GT.txt, or gt.txt of the training set"
-    more_annotations = {
+    genuine = {
         "test": ("Challenge4_Test_Task3_GT.txt", "ch4_test_word_images_gt/Challenge4_Test_Task3_GT.txt"),
         "train": ("gt.txt", "ch4_training_word_images_gt/gt.txt"),
     }
+    usual = ("\t", ",", "")
     image_folders = ("ch4_test_word_images_gt",)

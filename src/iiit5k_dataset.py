@@ -1,5 +1,5 @@
 """IIIT5K: a folder with the images and the annotation.txt that convert_iiit5k.py writes."""
-from src.data.source import ImageListSource
+from src.data.image_list import ImageListSource
 
 
 class IIIT5KSource(ImageListSource):

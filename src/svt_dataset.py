@@ -1,12 +1,12 @@
 """SVT: a folder with the word crops and the annotation.txt that convert_svt.py writes, or what the model zoo's left."""
-import glob
 import os
 import re
-from collections.abc import Iterable
 
 from src.common.errors import DataError
 from src.common.files import read_lines
-from src.data.source import ImageListSource, check_finished, check_folder
+from src.data.image_list import ImageListSource
+from src.data.list_format import Entry, ImageList
+from src.data.source import check_finished, check_folder
 
 _CROP = re.compile(r".*_\d+_([^_]+)\.(?:jpg|jpeg|png)", re.IGNORECASE)
 _ZOO_LEXICON = "lexicon_ann_train.txt"
@@ -24,10 +24,10 @@ class SVTSource(ImageListSource):
     hint = "convert_svt.py writes it from test.xml or train.xml of the set"
     more_annotations = {"test": ("annotation_train.txt",)}
 
-    def __init__(self, path: str, split: str = "test"):
+    def __init__(self, path: str, split: str = "test", image_folder: str = ""):
         self._rows: list[int] = []
         self._zoo_lines: dict[int, str] | None = None
-        super().__init__(path, split)
+        super().__init__(path, split, image_folder)
 
     def find(self, path: str, split: str) -> str:
         """The annotation, or the folder itself (ending in a separator) where it is a folder of crops."""
@@ -41,25 +41,24 @@ class SVTSource(ImageListSource):
             check_finished(self.name, folder)
         return os.path.join(path, "")
 
-    def entries(self, annotation: str) -> Iterable[tuple[int, str, str, str]]:
+    def read_annotation(self, annotation: str) -> ImageList:
         """The lines of the annotation, or the names of the crops in alphabetical order."""
         if os.path.basename(annotation):
-            yield from super().entries(annotation)
-            return
-        names = sorted(os.path.basename(path) for path in glob.glob(os.path.join(glob.escape(annotation), "*")))
-        for number, name in enumerate((name for name in names if _is_image(name)), 1):
+            return super().read_annotation(annotation)
+        entries = []
+        for number, name in enumerate(filter(_is_image, sorted(os.listdir(annotation))), 1):
             found = _CROP.fullmatch(name)
             if not found:
                 raise DataError(f"{self.name}: {annotation}{name} does not end in a number and a word, as "
                                 f"14_03_0_LIVING.jpg does; expected such crops only, or {self.annotation}")
-            yield number, name, name, found[1]
+            entries.append(Entry(number, name, name, found[1]))
+        return ImageList("crops with the word in their names", entries)
 
-    def parse_line(self, line: str, file: str, number: int) -> tuple[str, str]:
-        """Path and word; a number after a second comma is the row of the model zoo's lexicon."""
-        image, text = super().parse_line(line, file, number)
-        found = None if "\t" in line else re.fullmatch(r"(.*),\s*(\d+)", text)
+    def adjusted(self, image: str, word: str, by_comma: bool) -> tuple[str, str]:
+        """A number after a second comma is the row of the model zoo's lexicon."""
+        found = re.fullmatch(r"(.*),\s*(\d+)", word) if by_comma else None
         self._rows.append(int(found[2]) if found else -1)
-        return image, found[1].strip() if found else text
+        return image, found[1].strip() if found else word
 
     def lexicon_names(self) -> tuple[str, ...]:
         """As for any set; the model zoo's lexicon is '50'."""

@@ -1,5 +1,5 @@
 """SVT-Perspective: a folder with images and annotation.txt."""
-from src.data.source import ImageListSource
+from src.data.image_list import ImageListSource
 
 
 class SVTPSource(ImageListSource):

@@ -35,6 +35,8 @@ class LmdbOptions:
         workers: threads that read; 0 is one for each core.
         strict: stop at the first image that cannot be decoded.
         overwrite: begin anew where there is an LMDB already.
+        image_folder: what the paths of an image list are relative to; empty: it is looked for.
+        scripts: those of mlt to write, with commas; empty: all.
     """
 
     dataset: str
@@ -46,6 +48,8 @@ class LmdbOptions:
     workers: int = 0
     strict: bool = False
     overwrite: bool = False
+    image_folder: str = ""
+    scripts: str = ""
 
 
 def convert_lmdb(options: LmdbOptions) -> int:
@@ -60,7 +64,8 @@ def convert_lmdb(options: LmdbOptions) -> int:
     own = find_databases(options.dataset_path) if options.dataset == "lmdb" else []
     if os.path.realpath(options.output_dir) in map(os.path.realpath, own):
         raise ConfigError(f"{options.output_dir} is the LMDB to be read: give another -o/--output_dir")
-    source = open_source(options.dataset, options.dataset_path, options.split)
+    source = open_source(options.dataset, options.dataset_path, options.split, image_folder=options.image_folder,
+                         scripts=options.scripts)
     source.check()
     selection = select_words(source, options.protocol)
     print(selection.summary())

@@ -141,7 +141,7 @@ class LmdbSource(WordSource):
     """
 
     name = "lmdb"
-    shows_progress = True
+    takes = ("show_progress",)
 
     def __init__(self, path: str, split: str = "train", show_progress: bool = True):
         del split

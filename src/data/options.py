@@ -66,6 +66,8 @@ class WordOptions:
     Attributes:
         label_dict: the characters of the network, or the path of their file.
         blank: class number of the blank; None takes the one that follows from ``label_dict``.
+        image_folder: what the paths of image lists are relative to; empty: it is looked for.
+        scripts: those of mlt sets to read, with commas; empty: all.
         max_text_length: longest word to train on, in characters.
         eval_protocol: which words of a benchmark count.
         train_mix: shares of the parts of a set in a training epoch; empty: each part as it is.
@@ -73,16 +75,19 @@ class WordOptions:
 
     label_dict: str
     blank: int | None
+    image_folder: str
+    scripts: str
     max_text_length: int
     eval_protocol: str
     train_mix: str
 
     @classmethod
     def from_config(cls, config: Any) -> Self:
-        """``label_dict``, ``blank``, ``max_text_length``, ``eval_protocol`` and ``train_mix``."""
+        """``label_dict``, ``blank``, ``image_folder``, ``mlt_scripts`` and what chooses words."""
         # The blank follows from label_dict; only one that was set by hand can be wrong.
-        return cls(_value(config, "label_dict"), getattr(config, "blank", None), _value(config, "max_text_length"),
-                   _value(config, "eval_protocol"), _value(config, "train_mix"))
+        return cls(_value(config, "label_dict"), getattr(config, "blank", None), _value(config, "image_folder"),
+                   _value(config, "mlt_scripts"), _value(config, "max_text_length"), _value(config, "eval_protocol"),
+                   _value(config, "train_mix"))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """What every data source is: a list of (image, word) pairs read one by one, and the form most of them share."""
 import os
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from src.common.errors import DataError
-from src.common.files import path_fault, printable, read_lines
+from src.common.files import printable, read_lines
 from src.data.preprocess import read_bytes
 
 LEXICONS = ("50", "1k", "full")
@@ -54,12 +53,14 @@ class WordSource:
         text_index: (N,) int32 or int64, the row of ``texts`` for each of the N samples.
         spelling_unknown: samples of which only the letters are known, not which of them are capitals.
         contradicted: samples whose file name tells of another word than the annotation.
-        shows_progress: opening it can take a while, and its constructor has the argument ``show_progress``.
+        takes: which of ``show_progress``, ``image_folder`` and ``scripts`` its constructor has.
+        notes: what was assumed about the files, for people.
     """
 
     name: str
     spelling_unknown = contradicted = 0
-    shows_progress = False
+    takes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
     texts: Sequence[str]
     text_index: np.ndarray
 
@@ -146,26 +147,28 @@ class FileSource(WordSource):
         ends: (N,) unsigned integers, one past the last byte of each path.
         texts: the distinct words.
         text_index: (N,) row of ``texts`` for each image.
+        read_starts: (N,) where the paths begin that lead to the images, if that is behind ``starts``.
     """
 
     def __init__(self, folder: str, paths: np.ndarray, starts: np.ndarray, ends: np.ndarray, texts: Sequence[str],
-                 text_index: np.ndarray):
+                 text_index: np.ndarray, read_starts: np.ndarray | None = None):
         self.folder = folder
         self.texts = texts
         self.text_index = text_index
         self._folder_bytes = os.fsencode(folder)
         self._paths, self._starts, self._ends = paths, starts, ends
+        self._read_starts = starts if read_starts is None else read_starts
 
     def _relative(self, i: int) -> bytes:
-        return self._paths[self._starts[i]:self._ends[i]].tobytes()
+        return self._paths[self._read_starts[i]:self._ends[i]].tobytes()
 
     def reference(self, i: int) -> str:
-        """The path of image i relative to the folder, as annotated."""
-        return printable(self._relative(i))
+        """The path of image i, as annotated."""
+        return printable(self._paths[self._starts[i]:self._ends[i]].tobytes())
 
     def location(self, i: int) -> str:
         """The full path of image i."""
-        return os.path.normpath(os.path.join(self.folder, self.reference(i)))
+        return os.path.normpath(os.path.join(self.folder, printable(self._relative(i))))
 
     def read(self, i: int) -> bytes:
         """The bytes of image file i; DataError when it is missing or may not be read."""
@@ -177,97 +180,6 @@ class FileSource(WordSource):
         if not any(os.path.exists(os.path.join(self._folder_bytes, self._relative(i))) for i in looked_at):
             raise DataError(f"{self.name}: the images are not below {self.folder}: none of {len(looked_at)} looked for "
                             f"exists, for example {self.location(0)}")
-
-
-class ImageListSource(FileSource):
-    """A folder with ``annotation.txt``: one image a line, ``path<TAB>word`` or ``path,word`` as the model zoo wrote it.
-
-    The word is everything after the first tab, or without a tab after the first comma, so that commas and spaces in
-    words survive; white space around path and word is dropped, blank lines are passed over. Text is UTF-8, paths are
-    relative to the folder of the annotation and stay inside it. ``labels.tsv`` will do as a name, too.
-
-    Beside the annotation may lie its companions: ``lexicon_50.txt``, ``lexicon_1k.txt`` and ``lexicon_full.txt`` (see
-    :class:`LexiconFile`) and ``protocol_N.txt`` (see ``src.data.protocol``). An annotation called
-    ``annotation_X.txt`` has ``lexicon_50_X.txt`` and so on.
-
-    A data set of this form is a subclass with its ``name`` and, where files differ, the names of its annotations and
-    image folders and its own :meth:`parse_line`.
-
-    Args:
-        path: the folder, or the annotation file itself when it has another name.
-        split: 'train', 'val' or 'test', where one folder holds several lists.
-
-    Raises:
-        DataError: the folder or the annotation is missing, empty, or has a line that cannot be read.
-    """
-
-    annotation = "annotation.txt"
-    more_annotations: dict[str, tuple[str, ...]] = {}  # further names by split, in order of preference
-    image_folders: tuple[str, ...] = ()  # where images lie that are not beside the annotation
-    hint = ""
-
-    def __init__(self, path: str, split: str = "test"):
-        self.annotation_file = annotation = self.find(path, split)
-        folder = os.path.dirname(annotation) or "."
-        rows: dict[str, int] = {}
-        paths, offsets, text_index = bytearray(), array("q", [0]), array("i")
-        first = ""
-        for number, line, image, text in self.entries(annotation):
-            reason = path_fault(image)
-            if reason:
-                raise DataError(f"{annotation}, line {number}: {reason}: {line!r}")
-            first = first or image
-            paths += image.encode("utf-8", "surrogateescape")
-            offsets.append(len(paths))
-            text_index.append(rows.setdefault(text, len(rows)))
-        if not text_index:
-            raise DataError(f"{annotation} holds no words: expected lines of path, tab (or comma) and word")
-        for inner in self.image_folders:
-            if not os.path.exists(os.path.join(folder, first)) and os.path.exists(os.path.join(folder, inner, first)):
-                folder = os.path.join(folder, inner)
-        ends = np.array(offsets, np.int64)
-        super().__init__(folder, np.frombuffer(bytes(paths), np.uint8), ends[:-1], ends[1:], list(rows),
-                         np.array(text_index, np.int32))
-
-    def find(self, path: str, split: str) -> str:
-        """The annotation file in what the user gave; DataError when there is none."""
-        expected = f"a folder with {self.annotation}" + (f" ({self.hint})" if self.hint else "")
-        path = check_folder(self.name, path, expected, allow_file=True)
-        if not os.path.isdir(path):
-            return path
-        further = self.more_annotations
-        names = [self.annotation, *further.get(split, ()), *(n for names in further.values() for n in names),
-                 "labels.tsv"]
-        check_finished(self.name, path)
-        for name in names:
-            if os.path.isfile(os.path.join(path, name)):
-                return os.path.join(path, name)
-        raise DataError(f"{self.name}: {path} holds no {self.annotation}; expected {expected}")
-
-    def entries(self, annotation: str) -> Iterable[tuple[int, str, str, str]]:
-        """Number, line, path of the image and word of every line that is not blank."""
-        for number, line in read_lines(annotation):
-            yield number, line, *self.parse_line(line, annotation, number)
-
-    def companion(self, name: str) -> str:
-        """The path that ``name.txt`` has beside this annotation."""
-        return companion(self.annotation_file, name)
-
-    def parse_line(self, line: str, file: str, number: int) -> tuple[str, str]:
-        """Splits one line into the path of the image and its word.
-
-        Args:
-            line: the line without its line break, not blank.
-            file: the annotation, for messages.
-            number: of the line, from 1.
-
-        Raises:
-            DataError: the line does not have the form.
-        """
-        image, separator, text = line.partition("\t" if "\t" in line else ",")
-        if not separator or "\t" in text:
-            raise DataError(f"{file}, line {number}: expected path, tab (or comma) and word: {line!r}")
-        return image.strip(), text.strip()
 
 
 def companion(annotation: str, name: str) -> str:

@@ -33,7 +33,7 @@ class SynthSource(FileSource):
     """
 
     name = "synth"
-    shows_progress = True
+    takes = ("show_progress",)
 
     def __init__(self, path: str, split: str, show_progress: bool = True):
         if split not in SPLITS:

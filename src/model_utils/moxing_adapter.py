@@ -17,7 +17,7 @@ from src.modelarts.node import LastAction, once_per_node
 
 # Keys with paths that may be given relative to the local folders that ModelArts' addresses are copied to or from.
 _IN_DATA = ("train_dataset_path", "train_eval_dataset_path", "eval_dataset_path", "calibration_path", "data_root",
-            "lexicon")
+            "image_folder", "lexicon")
 _IN_CHECKPOINTS = ("resume_ckpt", "checkpoint_path", "ckpt_file", "language_model")
 _IN_OUTPUT = ("output_dir", "save_checkpoint_path", "save_predictions", "file_name", "show_batch")
 _CHECKPOINTS = (".ckpt", ".npz")

@@ -152,7 +152,7 @@ def _with_empty_words(tmp_path, kind):
     return make_set(tmp_path / "d", words=words, layout="synth" if kind == "synth" else "iiit5k")
 
 
-@pytest.mark.parametrize("kind", ["lmdb", "iiit5k", "synth", "svtp"])
+@pytest.mark.parametrize("kind", ["lmdb", "list", "iiit5k", "synth", "svtp"])
 def test_words_without_text(tmp_path, kind):
     """One rule for all sources: left out of training, counted and named; evaluation counts them, too."""
     path = _with_empty_words(tmp_path, kind)

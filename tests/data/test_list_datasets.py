@@ -45,8 +45,8 @@ def test_ic13_splits_in_one_folder(tmp_path):
 
 
 @pytest.mark.parametrize("line, reason", [
-    ('word_2.png, "open', "closing quote is missing"),
-    ("word_2.png", "expected path"), ('word_2.png, "', "closing quote is missing"),
+    ('word_2.png, "open', "expected path, comma and word in quotes"),
+    ("word_2.png", "expected path"), ('word_2.png, "', "expected path, comma and word in quotes"),
     ('../word_2.png, "x"', "climbs out"), (', "x"', "path of the image")])
 def test_ic13_bad_line_is_named(tmp_path, line, reason):
     put(tmp_path / "gt.txt", f'word_1.png, "ok"\n{line}\n')
@@ -81,9 +81,9 @@ def test_folder_and_annotation(tmp_path, name):
 
 def test_list_forms(tmp_path):
     put(tmp_path / "rec_gt_train.txt", "train/word 1.jpg\tGenaxis Theatre\ntrain/2.png\ta,b\r\n")
-    put(tmp_path / "rec_gt_test.txt", "test/1.png JOINT\n\ntest/2 x.JPEG, 62-03 b\ntest/3.v1.jpg   x.png\n")
+    put(tmp_path / "rec_gt_test.txt", "test/1.png JOINT\n\ntest/2 x.JPEG 62-03, b\ntest/3.v1.jpg   x.png\n")
     assert content("list", tmp_path, "train") == [("train/word 1.jpg", "Genaxis Theatre"), ("train/2.png", "a,b")]
-    assert content("list", tmp_path) == [("test/1.png", "JOINT"), ("test/2 x.JPEG", "62-03 b"),
+    assert content("list", tmp_path) == [("test/1.png", "JOINT"), ("test/2 x.JPEG", "62-03, b"),
                                          ("test/3.v1.jpg", "x.png")]
     assert content("list", tmp_path / "rec_gt_train.txt")[1] == ("train/2.png", "a,b")
     with pytest.raises(DataError, match="holds no annotation.txt; expected .*labels.tsv"):

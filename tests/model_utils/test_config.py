@@ -80,7 +80,7 @@ def test_every_key_has_a_help_text_and_a_group(repo):
     for option in options.values():
         assert option.help.endswith("."), option.name
         assert option.group != "Options", option.name
-    sets = ("synth", "ic03", "ic13", "ic15", "svt", "svtp", "cute80", "iiit5k", "list", "lmdb")
+    sets = ("synth", "ic03", "ic13", "ic15", "svt", "svtp", "cute80", "iiit5k", "list", "mlt", "lmdb")
     assert options["train_dataset"].choices == sets == tuple(sorted(SOURCES, key=sets.index))
     assert options["loss_scale"].expected() == "a number, above 0, or dynamic or auto"
     assert options["momentum"].expected() == "a number, 0 to 1"

@@ -1,0 +1,286 @@
+"""Lists of images and words in the formats people have; which one a file is in is decided from all of its lines."""
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from src.common.errors import DataError
+from src.common.files import read_bytes, read_lines
+
+SCRIPTS = ("Arabic", "Latin", "Chinese", "Japanese", "Korean", "Bangla", "Hindi", "Symbols", "Mixed", "None")
+_ENDING = r"\.(?:jpe?g|png|bmp|webp|tiff?|ppm|pgm|gif|jp2)"
+_IMAGE = re.compile(rf".*{_ENDING}", re.IGNORECASE)
+_BLANK = re.compile(rf"\s*(\S.*?{_ENDING})(?: +(.*))?", re.IGNORECASE)
+_QUOTED = re.compile(r'\s*([^\t"]*?)\s*,\s*"(.*)"\s*')
+_CELL = re.compile(r'"(?:[^"]|"")*"')
+_CUTE = re.compile(rf"\s*(\S+{_ENDING})\s+(\S+)\s+\d+\s+(\S+)\s*", re.IGNORECASE)
+_MJSYNTH = re.compile(r".*_(\d+)\.jpg", re.IGNORECASE)
+_IMAGE_COLUMNS = ("filename", "file_name", "file", "img_path", "image_path", "imgpath", "img_name", "image_name",
+                  "imgname", "image", "images", "img", "path")
+_WORD_COLUMNS = ("words", "word", "text", "texts", "label", "labels", "gt", "ground_truth", "transcription", "truth",
+                 "caption")
+
+Pair = tuple[str, str]
+Split = Callable[[str], Pair | None]
+
+
+class Entry(NamedTuple):
+    """One image with its word.
+
+    Attributes:
+        number: of the line, or of the entry in a JSON file, from 1.
+        line: as it stands there.
+        image: path of the image, as given.
+        word: its text; '' where there is none.
+    """
+
+    number: int
+    line: str
+    image: str
+    word: str
+
+
+@dataclass
+class ImageList:
+    """A file of images and words, its format recognised.
+
+    Attributes:
+        format: for people, such as ``path, tab and word``.
+        entries: of all lines.
+        notes: what was passed over or should be known.
+        separator: what stands between path and word; '' where the format has more to it.
+        unit: what the numbers of the entries count.
+    """
+
+    format: str
+    entries: Sequence[Entry]
+    notes: list[str] = field(default_factory=list)
+    separator: str = ""
+    unit: str = "line"
+
+
+def _tab(line: str) -> Pair | None:
+    image, found, word = line.partition("\t")
+    return (image.strip(), word.strip()) if found and "\t" not in word else None
+
+
+def _comma(line: str) -> Pair | None:
+    """At the first comma, unless the name of an image and a blank stand before it; or at a tab, as our own lists."""
+    if "\t" in line:
+        return _tab(line)
+    image, found, word = line.partition(",")
+    plain = _IMAGE.fullmatch(image.strip()) or not _BLANK.match(image)
+    return (image.strip(), word.strip()) if found and plain else None
+
+
+def _blank(line: str) -> Pair | None:
+    found = _BLANK.fullmatch(line)
+    return (found[1], (found[2] or "").strip()) if found else None
+
+
+def _quoted(line: str) -> Pair | None:
+    r"""As the ICDAR challenges write it: from the first ``, "`` to the last quote, ``\"`` and ``\\`` inside it."""
+    found = _QUOTED.fullmatch(line)
+    return (found[1], re.sub(r'\\(["\\])', r"\1", found[2]).strip()) if found else None
+
+
+def _cute(line: str) -> Pair | None:
+    found = _CUTE.fullmatch(line)
+    return (found[1], found[2]) if found and found[2].lower() == found[3].lower() else None
+
+
+def _mlt(line: str) -> Pair | None:
+    parts = line.split(",", 2)
+    known = len(parts) == 3 and _IMAGE.fullmatch(parts[0].strip()) and parts[1].strip().title() in SCRIPTS
+    return (parts[0].strip(), line.partition(",")[2].strip()) if known else None
+
+
+_PLAIN: tuple[tuple[str, str, Split], ...] = (
+    ("path, tab and word", "\t", _tab),
+    ("path, comma and word (a tab where either holds a comma)", ",", _comma),
+    ("path, blank and word", " ", _blank),
+)
+_QUOTES = "path, comma and word in quotes"
+MLT = "path, comma, script, comma and word (MLT)"
+
+
+def read_list(path: str) -> ImageList:
+    """Reads a list.
+
+    Formats: path and word with a tab, a comma or a blank between them; several images in brackets with one word
+    (PaddleOCR); words in quotes (ICDAR); CSV and tables with a header; four columns (CUTE80); a column of scripts
+    (MLT); JSON and JSON lines (docTR, MMOCR, Hugging Face).
+
+    Raises:
+        DataError: it cannot be read, is empty, or a line is not of the format that most lines have.
+    """
+    if re.match(rb"(?:\xef\xbb\xbf)?\s*(?:\{|\[\s*\{)", read_bytes(path)[:4096]):
+        return _read_json(path)
+    lines = read_lines(path)
+    if not lines:
+        raise DataError(f"{path} holds no words: expected lines of path, tab (or comma) and word")
+    first = next(csv.reader([lines[0][1]], delimiter="\t" if "\t" in lines[0][1] else ","))
+    columns = _columns(first)
+    if columns is not None:
+        return _read_table(path, lines, first, *columns)
+    if path.lower().endswith(".csv"):
+        return _read_cells(path, lines, "CSV", [])
+    return _read_plain(path, lines)
+
+
+def _read_plain(path: str, lines: list[tuple[int, str]]) -> ImageList:
+    for name, split in ((_QUOTES, _quoted), (MLT, _mlt), ("path, word, number and word again (CUTE80)", _cute)):
+        fits = _fits(lines, split)
+        if all(fits):
+            doubled = name == _QUOTES and any('""' in line for _, line in lines)
+            if doubled and not any('\\"' in line for _, line in lines):
+                return _read_cells(path, lines, _QUOTES, [])  # quotes inside are doubled, as in CSV
+            return _made(name, lines, split)
+        if name == _QUOTES and sum(fits) * 2 >= len(fits):
+            raise _other_line(path, lines, fits, name)
+    tried = [(name, separator, split, _fits(lines, split)) for name, separator, split in _PLAIN]
+    for name, separator, split, fits in tried:
+        if all(fits):
+            found = _made(name, lines, split, separator)
+            if any(entry.word for entry in found.entries) or separator != " ":
+                return _checked(path, found)
+    if all(tried[-1][3]):
+        number, line = lines[0]
+        raise DataError(f"{path}, line {number}: expected path, tab (or comma) and word, but no line has a word: "
+                        f"{line!r}")
+    name, _, _, fits = max(tried, key=lambda one: sum(one[3]))
+    raise _other_line(path, lines, fits, name)
+
+
+def _fits(lines: list[tuple[int, str]], split: Split) -> list[bool]:
+    return [split(line) is not None for _, line in lines]
+
+
+def _made(name: str, lines: list[tuple[int, str]], split: Split, separator: str = "") -> ImageList:
+    entries = []
+    for number, line in lines:
+        image, word = split(line)
+        images = _several(image) if separator == "\t" else [image]
+        entries += [Entry(number, line, one, word) for one in images]
+    return ImageList(name, entries, separator=separator)
+
+
+def _several(image: str) -> list[str]:
+    """The images of ``["a.jpg", "b.jpg"]``, which PaddleOCR writes before a word that they share."""
+    if image.startswith("["):
+        try:
+            several = json.loads(image)
+        except ValueError:
+            return [image]
+        if several and all(isinstance(one, str) for one in several):
+            return [one.strip() for one in several]
+    return [image]
+
+
+def _checked(path: str, found: ImageList) -> ImageList:
+    """Refuses what has the form of a list of words but is something else; notes what looks like it."""
+    entries = found.entries
+    if all(entry.word.startswith("[{") and '"points"' in entry.word for entry in entries):
+        raise DataError(f"{path} has the boxes of words in photographs, not words: cut the words out first (in "
+                        "PPOCRLabel: File, Export recognition results) and give the list of the crops, rec_gt.txt")
+    if all((name := _MJSYNTH.fullmatch(entry.image)) and name[1] == entry.word for entry in entries):
+        raise DataError(f"{path} is an annotation of MJSynth: its numbers are rows of lexicon.txt, not words; read its "
+                        "folder as synth")
+    endings = [_IMAGE.fullmatch(entry.image) is not None for entry in entries]
+    if len(entries) > 2 and not endings[0] and all(endings[1:]):
+        raise DataError(f"{path}, line {entries[0].number}: looks like the head of a table, but its names are not "
+                        f"known: {entries[0].line!r}; call the columns filename and words, or remove the line")
+    values = {entry.word.partition(",")[0] for entry in entries}
+    if len(entries) >= 20 and len(values) <= 10 and all("," in entry.word for entry in entries):
+        found.notes.append(f"warning: all words begin with one of {len(values)} texts and a comma, such as "
+                           f"{entries[0].word!r}: is that a column of its own?")
+    return found
+
+
+def _other_line(path: str, lines: list[tuple[int, str]], fits: list[bool], name: str) -> DataError:
+    number, line = lines[fits.index(False)]
+    if not any(fits):
+        return DataError(f"{path}, line {number}: expected path, tab (or comma) and word: {line!r}")
+    return DataError(f"{path}, line {number}: expected {name}, as {sum(fits)} of its {len(fits)} lines have them: "
+                     f"{line!r}")
+
+
+def _columns(names: list[str]) -> tuple[int, int] | None:
+    """Where image and word stand in a table whose head has these names; None where it is no head."""
+    plain = [name.strip().lower().replace(" ", "_") for name in names]
+    image = next((plain.index(name) for name in _IMAGE_COLUMNS if name in plain), None)
+    word = next((plain.index(name) for name in _WORD_COLUMNS if name in plain), None)
+    return None if image is None or word is None else (image, word)
+
+
+def _read_table(path: str, lines: list[tuple[int, str]], names: list[str], image: int, word: int) -> ImageList:
+    number, head = lines[0]
+    notes = [f"line {number}, the head {head!r}, is passed over"]
+    if len(lines) < 2:
+        raise DataError(f"{path} holds no words, only the head of a table: {head!r}")
+    if len(names) == 2 and (image, word) == (0, 1) and "\t" not in head:
+        return _read_cells(path, lines[1:], "CSV with a head", notes)
+    delimiter = "\t" if "\t" in head else ","
+    entries = []
+    for number, line in lines[1:]:
+        cells = line.split("\t") if delimiter == "\t" else next(csv.reader([line]))
+        if len(cells) != len(names):
+            raise DataError(f"{path}, line {number}: expected {len(names)} columns as in its head {head!r}: {line!r}")
+        entries.append(Entry(number, line, cells[image].strip(), cells[word].strip()))
+    return ImageList("a table with a head", entries, notes)
+
+
+def _read_cells(path: str, lines: list[tuple[int, str]], name: str, notes: list[str]) -> ImageList:
+    """Path, comma and word; quotes around words are undone where all that begin with one are whole cells of CSV."""
+    pairs = []
+    for number, line in lines:
+        image, found, word = line.partition(",")
+        if not found:
+            raise DataError(f"{path}, line {number}: expected path, comma and word ({name}): {line!r}")
+        pairs.append((image.strip().strip('"'), word.strip()))
+    in_quotes = [word for _, word in pairs if word.startswith('"')]
+    if in_quotes and all(_CELL.fullmatch(word) for word in in_quotes):
+        pairs = [(image, word[1:-1].replace('""', '"').strip() if word.startswith('"') else word)
+                 for image, word in pairs]
+        notes = [*notes, f"quotes around {len(in_quotes)} words are undone"]
+    entries = [Entry(number, line, image, word)
+               for (number, line), (image, word) in zip(lines, pairs, strict=True)]
+    return _checked(path, ImageList(name, entries, notes))
+
+
+def _read_json(path: str) -> ImageList:
+    text = "\n".join(line for _, line in read_lines(path))
+    try:
+        pairs, name = list(_json_pairs(json.loads(text))), "JSON"
+    except json.JSONDecodeError:
+        pairs, name = [], "JSON lines"
+        for number, line in read_lines(path):
+            try:
+                pairs += [(number, *rest) for _, *rest in _json_pairs([json.loads(line)])]
+            except (json.JSONDecodeError, DataError) as error:
+                raise DataError(f"{path}, line {number}: not a JSON object with image and word ({error})") from error
+    except DataError as error:
+        raise DataError(f"{path}, {error}") from error
+    if not pairs:
+        raise DataError(f"{path} holds no words")
+    entries = [Entry(number, f"{image}: {word}", image.strip(), word.strip()) for number, image, word in pairs]
+    return ImageList(name, entries, unit="entry" if name == "JSON" else "line")
+
+
+def _json_pairs(data: object) -> Iterator[tuple[int, str, str]]:
+    """Number, image and word of all entries; DataError, beginning with its number, for one that is neither."""
+    if isinstance(data, dict) and isinstance(data.get("data_list"), list):  # MMOCR 1
+        items = [{"image": item.get("img_path"), "text": instance.get("text")}
+                 for item in data["data_list"] for instance in item.get("instances", [{}])]
+    elif isinstance(data, dict) and _columns(list(data)) is None:  # docTR: name of the image -> word
+        items = [{"image": image, "text": word} for image, word in data.items()]
+    else:
+        items = data if isinstance(data, list) else [data]
+    for number, item in enumerate(items, 1):
+        keys = list(item) if isinstance(item, dict) else []
+        columns = _columns(keys)
+        if columns is None or not all(isinstance(item[keys[place]], str) for place in columns):
+            raise DataError(f"entry {number}: expected an image and its word as texts: {str(item)[:80]}")
+        yield number, item[keys[columns[0]]], item[keys[columns[1]]]
