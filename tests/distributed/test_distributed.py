@@ -165,10 +165,27 @@ def test_synchronised_batch_norm_where_it_cannot_be(device, ranks, message):
         synchronise_batch_norm(build_network("V2", 37, 8), device, ranks)
 
 
-def test_synchronised_batch_norm_keeps_names_and_settings():
-    net = build_network("V2", 37, 8)
-    before = {p.name: p.shape for p in net.get_parameters()}
+@pytest.fixture
+def pynative():
+    """PyNative mode, which needs no compilation, for the length of a test."""
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield
+    ms.set_context(mode=mode)
+
+
+@pytest.mark.usefixtures("pynative")
+def test_a_network_with_synchronised_batch_norm_is_the_same_network():
+    """As far as a CPU can tell: reading gives the same scores, and training moves the very same parameters."""
+    net, random = build_network("V2", 37, 8).set_train(False), np.random.default_rng(0)
+    for parameter in net.get_parameters():
+        if ".bn." in parameter.name:
+            parameter.set_data(ms.Tensor(random.uniform(0.5, 1.5, parameter.shape), ms.float32))
+    parameters, image = list(net.get_parameters()), ms.Tensor(random.normal(size=(2, 3, 32, 24)), ms.float32)
+    names, before, old = [p.name for p in parameters], net(image).asnumpy(), net.vgg.conv3.bn
     synchronise_batch_norm(net, "Ascend", Ranks(0, 8))
-    assert isinstance(net.vgg.conv3.bn, ms.nn.SyncBatchNorm)
-    assert (net.vgg.conv3.bn.eps, net.vgg.conv3.bn.momentum) == (1e-4, pytest.approx(0.1))
-    assert {p.name: p.shape for p in net.get_parameters()} == before
+    assert [p.name for p in net.get_parameters()] == names
+    assert all(new is same for new, same in zip(net.get_parameters(), parameters, strict=True))
+    np.testing.assert_allclose(net.set_train(False)(image).asnumpy(), before, atol=1e-5 * np.abs(before).max())
+    stages = [getattr(net.vgg, f"conv{number}").bn for number in range(1, 8)]
+    assert all(isinstance(stage, ms.nn.SyncBatchNorm) and stage.momentum == old.momentum for stage in stages)
