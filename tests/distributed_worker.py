@@ -79,10 +79,11 @@ def stopped_run(data: str, folder: str, rank: int) -> dict:
     import train
     from src.crnn_for_train import TrainOneStepCellWithGradClip
     from src.model_utils.callback import TrainMonitor
-    from src.network import checkpoint
+    from src.network import checkpoint_folder
 
     written, steps, own = [], [], []
-    note, write, step_of = TrainMonitor.on_step_end, checkpoint.write_checkpoint, TrainOneStepCellWithGradClip.__call__
+    note, write = TrainMonitor.on_step_end, checkpoint_folder.write_checkpoint
+    step_of = TrainOneStepCellWithGradClip.__call__
 
     def on_step_end(self, epoch, step, result):
         steps.append([step, result.loss])
@@ -99,7 +100,7 @@ def stopped_run(data: str, folder: str, rank: int) -> dict:
         own.append(float(found[0].asnumpy()))
         return found
 
-    TrainMonitor.on_step_end, checkpoint.write_checkpoint = on_step_end, write_checkpoint
+    TrainMonitor.on_step_end, checkpoint_folder.write_checkpoint = on_step_end, write_checkpoint
     TrainOneStepCellWithGradClip.__call__ = step
     code = train.main([*COMMON, "--run_distribute=True", "--batch_size=3", "--epoch_size=2", "--optimizer=adamw",
                        "--loss_reduction=mean", f"--train_dataset_path={data}",

@@ -91,7 +91,7 @@ def check_what_runs(trainer, name, output):
     assert trainer.cell.clip_norm == recipe["clip_norm"] and trainer.loss_divisor == 1
     assert trainer.cell.network.loss.mean is (recipe["loss_reduction"] == "mean")
     assert trainer.save_every == recipe["save_checkpoint_steps"]
-    assert trainer.keeper.keep_max == recipe["keep_checkpoint_max"]
+    assert trainer.checkpoints.limit == recipe["keep_checkpoint_max"]
     assert trainer.evaluation.start_epoch == recipe["eval_start_epoch"]
 
 
