@@ -29,6 +29,7 @@ class EvalCallback:
     Attributes:
         best_accuracy: the best so far, -1 before the first evaluation.
         best_epoch: after which it was found, 0 before.
+        on_result: called after each evaluation with the steps done, the epoch and the result.
         is_behind: whether the best weights could not be written.
     """
 
@@ -46,6 +47,7 @@ class EvalCallback:
         self.best_accuracy = -1.0
         self.best_epoch = 0
         self.is_behind = False
+        self.on_result: Callable[[int, int, EvalResult], None] | None = None
         self._evaluated: set[str] = set()
 
     def is_due(self, epoch: int) -> bool:
@@ -88,6 +90,9 @@ class EvalCallback:
         if self.best_epoch:
             self.say(f"End training, the best acc is: {self.best_accuracy:.6f}, "
                      f"the best acc epoch is {self.best_epoch}")
+            if self.best_path is not None:
+                self.say(f"best weights: {self.best_path}\n"
+                         f"to read words: python predict.py --checkpoint_path={self.best_path} IMAGE|FOLDER")
 
     def evaluate_saved(self, paths: list[Path], epoch: int, info: Mapping[str, int | float | str]) -> list[str]:
         """Evaluates checkpoints that were not evaluated before; the best of all stays the best.
@@ -136,6 +141,8 @@ class EvalCallback:
         result = self.evaluate()
         self.say(f"{label}epoch: {epoch}, acc: {result.accuracy:.6f} ({result.correct} of {result.total}), "
                  f"CER: {result.cer:.4f}, eval cost: {time.monotonic() - start:.1f} s")
+        if self.on_result is not None:
+            self.on_result(int(info.get("step_num", 0)), epoch, result)
         if result.accuracy > self.best_accuracy:
             self.say(f"update best result: {result.accuracy:.6f}")
             if self.best_path is not None and self.ranks.is_first:

@@ -10,6 +10,7 @@ from src.distributed.communication import ranks_of
 from src.distributed.ranks import quiet_unless_first
 from src.model_utils.config import Config
 from src.training.folder import claimed
+from src.training.records import Metrics, logging_to
 from src.training.resume import open_resumed
 from src.training.setup import build_trainer
 
@@ -27,17 +28,22 @@ def run(config: Config) -> int:
     ranks = ranks_of(config)
     with quiet_unless_first(ranks):
         ranks.in_turn(lambda: _fill_in(config))
-        folder = checkpoint_folder(config)
+        folder, output = checkpoint_folder(config), Path(config.output_dir)
         resumed = open_resumed(config)
+        goes_on = resumed.goes_on_in(folder, config)
         with ExitStack() as stack:
-            if ranks.is_first:
-                ranks.in_turn(lambda: stack.enter_context(claimed(folder, resumed.goes_on_in(folder, config))))
-            else:
-                ranks.in_turn(lambda: None)
+            ranks.in_turn(lambda: stack.enter_context(claimed(folder, goes_on)) if ranks.is_first else None)
+            records = config.record_run and ranks.is_first
+            if records:
+                stack.enter_context(logging_to(output, goes_on))
             trainer, start = build_trainer(config, folder, ranks, resumed)
             print(config.describe(), flush=True)
             if ranks.is_first:
                 config.save(folder / "config.yaml")
+            if records:
+                done = start.epoch * trainer.dataset.get_dataset_size() + start.step
+                trainer.record_to(stack.enter_context(
+                    Metrics(output, config.per_print_time, config.batch_size * ranks.size, goes_on, done)))
             with _profile(config):
                 stopped_by = trainer.run(start)
     if stopped_by:

@@ -23,6 +23,7 @@ from src.training.bad_steps import BadSteps
 from src.training.dropout import DropoutMasks
 from src.training.moving_average import MovingAverage
 from src.training.optimizer import set_learning_rate
+from src.training.records import Metrics
 from src.training.stop import NAMES, StopRequested, StopSignals, command_to_resume
 
 RETRY_STEPS = 50
@@ -60,6 +61,7 @@ class Trainer:
         signals: tells whether somebody asked the run to stop.
         bad_steps: decides when too many steps were bad.
         bad_batch_path: where the batch goes that ended the run by numbers that are not finite; None keeps none.
+        metrics: a table of the run, see :meth:`record_to`.
         last_good: the newest checkpoint before the bad steps.
         stopping: the signal that ends the run, the same in all ranks; 0 while it goes on.
     """
@@ -84,7 +86,14 @@ class Trainer:
     bad_batch_path: Path | None = None
     last_good: Path | None = None
     stopping: int = 0
+    metrics: Metrics | None = None
     _batch: Batch | None = None
+
+    def record_to(self, metrics: Metrics) -> None:
+        """Writes a table of the run; see :class:`src.training.records.Metrics`."""
+        self.metrics = metrics
+        if self.evaluation is not None:
+            self.evaluation.on_result = metrics.note_evaluation
 
     def run(self, start: Position) -> int:
         """Trains from a position to the end, or until SIGTERM or Ctrl-C; then a checkpoint is written.
@@ -120,6 +129,10 @@ class Trainer:
         written = None
         for step, result in enumerate(self._steps(epoch, first), start=first + 1):
             self.monitor.on_step_end(epoch + 1, step, result)
+            if self.metrics is not None:
+                done = epoch * steps + step
+                self.metrics.note_step(done, epoch + 1, step == steps, result.loss, float(self.rates[done - 1]),
+                                       result.grad_norm, result.skipped)
             self.bad_steps.note(result.skipped or not math.isfinite(result.loss))
             self._end_if_beyond_help(epoch, step)
             if self.checkpoints is not None and self._is_to_be_saved(epoch, step):
