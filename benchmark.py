@@ -59,12 +59,13 @@ def main(argv: list[str] | None = None) -> int:
                 measured.append(measure(found, config, forward, charset, step))
         except DataError as error:
             discovery.skipped[found.place] = str(error)
+            discovery.unreadable |= dict.fromkeys(found.keys, str(error))
             print(f"warning: {found.place}: {error}", file=sys.stderr)
             continue
         one = measured[-1]
         with PredictionFile(os.path.join(output, "predictions", f"{len(measured):02d}_{one.main}.tsv")) as file:
             file.add(map(one.source.reference, one.index), map(one.source.text, one.index), one.readings)
-    report = summarise(measured, discovery.skipped, published, charset, facts)
+    report = summarise(measured, discovery.skipped, published, charset, facts, discovery.unreadable)
     errors, error_count = collect_errors(measured, charset, config.gallery_images)
     files = {"results.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "results.md": to_markdown(report),
              "report.html": to_html(report, errors, error_count)}
@@ -73,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     print(table[table.index("| set |"):])
     print("\n".join(os.path.join(output, name) for name in files))
     if not measured:
-        print(f"error: no benchmark set was found under {config.data_root}", file=sys.stderr)
+        print(f"error: none of the {len(discovery.sets)} benchmark sets under {config.data_root} can be read"
+              if discovery.sets else f"error: no benchmark set was found under {config.data_root}", file=sys.stderr)
     return 0 if measured else 1
 
 

@@ -1,10 +1,13 @@
 """An evaluation as the configuration asks for it, with any network: the body of eval.py and eval_onnx.py."""
 import contextlib
+import os
+import sys
 from collections.abc import Sequence
 
 from src.common.charset import Charset, normalise
 from src.common.errors import DataError
 from src.common.progress import Progress
+from src.convert.genuine import converted, genuine_file
 from src.data.embedded import fill_in_data
 from src.dataset import create_dataset
 from src.distributed.ranks import ALONE, Ranks
@@ -31,6 +34,7 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
         DataError: the data cannot be read, or not one image of it.
     """
     ranks.in_turn(lambda: fill_in_data(config, "eval_dataset"))
+    ranks.in_turn(lambda: _convert_genuine(config))
     dataset = create_dataset(config.eval_dataset, config.eval_dataset_path, config.batch_size, ranks.size, ranks.rank,
                              is_training=False, config=config)
     decoding = choose_decoder(config, charset, dataset.source)
@@ -70,6 +74,15 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
           f"1-NED: {result.one_minus_ned:.4f}, CER: {result.cer:.4f}, calibration error (ECE): {result.ece:.4f}",
           flush=True)
     return result
+
+
+def _convert_genuine(config: Config) -> None:
+    """Points the evaluation to a conversion of its set where that is as its authors publish it."""
+    file = genuine_file(config.eval_dataset, config.eval_dataset_path)
+    if file:
+        folder, notes = converted(file, os.path.join(config.output_dir, "converted"))
+        print(f"note: {config.eval_dataset_path}: {'; '.join(notes)}, in {folder}", file=sys.stderr)
+        config.eval_dataset_path = folder
 
 
 def lexicon_report(decoding: Decoding, ranks: Ranks) -> list[str]:

@@ -1,16 +1,12 @@
 """Finds the benchmark sets under a folder: converted ones, LMDB folders, and genuine ones, which it has converted."""
 import contextlib
-import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from src.common.errors import DataError
-from src.common.files import write_text
-from src.convert.iiit5k import MatOptions, convert_iiit5k
-from src.convert.photographs import TagsetOptions, convert_ic03, convert_svt
+from src.convert.genuine import GENUINE, converted
 from src.data.source import UNFINISHED
 from src.dataset import SOURCES
 from src.report.benchmarks import BENCHMARKS
@@ -21,8 +17,6 @@ _LISTS = ("annotation.txt", "labels.tsv")
 _NAMES = {"iiit5k": "iiit5k", "iiit": "iiit5k", "svt": "svt", "svtp": "svtp", "svtperspective": "svtp", "ic03": "ic03",
           "icdar03": "ic03", "icdar2003": "ic03", "ic13": "ic13", "icdar13": "ic13", "icdar2013": "ic13",
           "ic15": "ic15", "icdar15": "ic15", "icdar2015": "ic15", "cute": "cute80", "cute80": "cute80"}
-# A genuine file -> its set.
-_GENUINE = {"testdata.mat": "iiit5k", "testCharBound.mat": "iiit5k", "test.xml": "svt", "words.xml": "ic03"}
 # Genuine files that are read as they come.
 _READY = {"Challenge2_Test_Task3_GT.txt": "ic13", "Challenge4_Test_Task3_GT.txt": "ic15"}
 
@@ -55,10 +49,12 @@ class Discovery:
     Attributes:
         sets: usable sets, in the order of the tables.
         skipped: folder -> why it is not used.
+        unreadable: benchmark -> why its set, which is there, cannot be read.
     """
 
     sets: list[FoundSet] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 def find_sets(root: str, leave_out: str = "") -> Discovery:
@@ -110,7 +106,7 @@ def _folders(root: str, leave_out: str, skipped: dict[str, str]) -> Iterator[tup
             skipped[folder] = f"cannot be read: {error.strerror}"
             continue
         yield folder, files
-        if depth < _DEPTH and not files.intersection(("data.mdb", *_LISTS, *_GENUINE, *_READY)):
+        if depth < _DEPTH and not files.intersection(("data.mdb", *_LISTS, *GENUINE, *_READY)):
             pending += [(path, depth + 1) for path in sorted(inside, reverse=True)]
 
 
@@ -129,7 +125,7 @@ def _contents(folder: str) -> tuple[set[str], list[str]]:
 
 def _classify(root: str, folder: str, files: set[str]) -> FoundSet | str:
     """The set in a folder, or why there is none ('' where it does not look like one)."""
-    marks = files.intersection(("data.mdb", *_LISTS, *_GENUINE, *_READY))
+    marks = files.intersection(("data.mdb", *_LISTS, *GENUINE, *_READY))
     if not marks:
         return ""
     if UNFINISHED in files:
@@ -142,15 +138,15 @@ def _classify(root: str, folder: str, files: set[str]) -> FoundSet | str:
         return _lmdb(folder, names)
     ready = next((name for name in _READY if name in marks), None)
     listed = next((name for name in _LISTS if name in marks), None)
-    if ready and not listed:
+    if ready:  # it goes before somebody's annotation.txt
         return _found(_READY[ready], folder)
     if listed:
         dataset = _by_name(names)
         if dataset is None:
             return f"holds {listed}, but its name is not that of a benchmark set"
         return _found(dataset, folder)
-    genuine = next(name for name in _GENUINE if name in marks)
-    return _found(_GENUINE[genuine], folder, genuine)
+    genuine = next(name for name in GENUINE if name in marks)
+    return _found(GENUINE[genuine], folder, genuine)
 
 
 def _found(dataset: str, folder: str, genuine: str = "") -> FoundSet | str:
@@ -184,9 +180,7 @@ def _by_name(names: list[str]) -> str | None:
 
 
 def convert(found: FoundSet, cache: str) -> None:
-    """Converts a genuine set into a folder of the cache, unless that was done before; sets its ``path``.
-
-    A conversion that had to leave entries out is made again the next time.
+    """Converts a genuine set as :func:`src.convert.genuine.converted` does, and sets its ``path``.
 
     Args:
         found: the set; one that needs no conversion stays as it is.
@@ -197,26 +191,5 @@ def convert(found: FoundSet, cache: str) -> None:
     """
     if not found.genuine:
         return
-    source = os.path.join(found.place, found.genuine)
-    state = os.stat(source)
-    stamp = json.dumps([os.path.realpath(source), state.st_size, state.st_mtime_ns])
-    folder = os.path.join(cache, f"{found.dataset}-{hashlib.sha256(stamp.encode()).hexdigest()[:10]}")
-    done = os.path.join(folder, "converted.json")
-    found.path = folder
-    if os.path.isfile(done):
-        with open(done, encoding="utf-8") as file:
-            found.notes += json.load(file)
-        return
-    annotation = os.path.join(folder, "annotation.txt")
-    if found.dataset == "iiit5k":
-        report = convert_iiit5k(MatOptions(source, found.place, folder, annotation, overwrite=True)).report
-    else:
-        convert_photographs = convert_svt if found.dataset == "svt" else convert_ic03
-        report = convert_photographs(TagsetOptions(source, found.place, folder, annotation, overwrite=True)).report
-    notes = [f"converted from {found.genuine}"]
-    if report.finish(os.path.join(folder, "report.txt")):
-        first = ": ".join(report.problems[0])
-        notes.append(f"{len(report.problems)} entries could not be converted, the first: {first}")
-    else:
-        write_text(done, json.dumps(notes))
+    found.path, notes = converted(os.path.join(found.place, found.genuine), cache)
     found.notes += notes

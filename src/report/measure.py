@@ -154,19 +154,23 @@ def _why_absent(lexicon: str) -> str:
             "this lexicon does not lie beside the set")
 
 
-def merge(measured: list[Measured]) -> list[Row]:
+def merge(measured: list[Measured], unreadable: dict[str, str] | None = None) -> list[Row]:
     """One row for each benchmark and lexicon, absent ones included, in the order of the tables.
+
+    A benchmark in ``unreadable`` says why instead of that it was not found.
 
     Of several folders with the same benchmark a complete one goes before an incomplete one, then the first.
     """
     rows = []
     for benchmark in BENCHMARKS:
         found = [row for one in measured for row in one.rows if row.key == benchmark.key]
+        reason = (unreadable or {}).get(benchmark.key)
+        absent = f"unreadable: {reason}" if reason else "the set was not found"
         for name in LEXICON_TITLES:
             if name not in ("none", *benchmark.lexicons) and not any(r.lexicon == name and r.result for r in found):
                 continue
             fits = [row for row in found if row.lexicon == name]
             fits.sort(key=lambda row: (not row.complete, row.result is None))
-            note = _why_absent(name) if any(row.result for row in found) else "the set was not found"
+            note = _why_absent(name) if any(row.result for row in found) else absent
             rows.append(fits[0] if fits else Row(benchmark.key, name, note=note))
     return rows

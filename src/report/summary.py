@@ -14,7 +14,7 @@ _PAIRS = 40  # confusions listed
 
 
 def summarise(measured: Sequence[Measured], skipped: dict[str, str], published: Sequence[Published], charset: Charset,
-              facts: dict[str, str]) -> dict:
+              facts: dict[str, str], unreadable: dict[str, str] | None = None) -> dict:
     """Puts everything together.
 
     Args:
@@ -23,11 +23,12 @@ def summarise(measured: Sequence[Measured], skipped: dict[str, str], published: 
         published: numbers of others.
         charset: of the network.
         facts: about the run, for people: name -> value.
+        unreadable: benchmark -> why its set cannot be read.
 
     Returns:
         Plain dicts, lists, numbers and strings; accuracies are 0 to 1, those of others in per cent as published.
     """
-    rows = merge(list(measured))
+    rows = merge(list(measured), unreadable)
     complete = {row.key: Tally(row.result.correct, row.result.total) for row in rows
                 if row.complete and row.lexicon == "none"}
     words = [[(normalise(one.source.text(i), charset), normalise(reading.text, charset))

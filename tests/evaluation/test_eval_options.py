@@ -145,3 +145,29 @@ def test_lexicon_without_usable_words(data, tmp_path):
     (tmp_path / "words.txt").write_text("---\n")
     with pytest.raises(ConfigError, match="no word that the charset can write"):
         evaluate(data, f"--lexicon={tmp_path / 'words.txt'}")
+
+
+@pytest.mark.parametrize("kind", ["svt", "ic03"])
+def test_sets_as_their_authors_publish_them(tmp_path, monkeypatch, capsys, kind):
+    """A raw folder is converted once, beside the results; one with an annotation is read as it is."""
+    install(monkeypatch, READ)
+    name = {"svt": "test.xml", "ic03": "words.xml"}[kind]
+    folder = tmp_path / "raw"
+    entries = []
+    for number, word in enumerate(TRUTHS):
+        write_image(folder / f"{number}.png", number, 40)
+        entries.append(f'<image><imageName>{number}.png</imageName><taggedRectangles><taggedRectangle x="0" y="0" '
+                       f'width="40" height="32"><tag>{word}</tag></taggedRectangle></taggedRectangles></image>')
+    (folder / name).write_text(f"<tagset>{''.join(entries)}</tagset>")
+    before = sorted(folder.iterdir())
+    options = [f"--eval_dataset={kind}", f"--output_dir={tmp_path / 'out'}"]
+    for _ in range(2):
+        assert evaluate(folder, *options) == 0
+        read = capsys.readouterr()
+        assert "correct num: 1 , total num: 4" in read.out
+        assert f"note: {folder}: converted from {name}, in {tmp_path / 'out'}/converted/{kind}-" in read.err
+    assert sorted(folder.iterdir()) == before, "nothing is written where the data lies"
+    (folder / "annotation.txt").write_text("1.png,tree\n")
+    assert evaluate(folder, *options) == 0
+    read = capsys.readouterr()
+    assert "correct num: 1 , total num: 1" in read.out and "converted" not in read.err

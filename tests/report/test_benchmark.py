@@ -11,6 +11,7 @@ import pytest
 
 import benchmark
 from src.common.errors import ConfigError, DataError
+from src.dataset import open_source
 from src.metric import Tally, wilson_interval
 from src.report import confusion
 from src.report.benchmarks import AVERAGES, BENCHMARKS, BY_KEY, average
@@ -276,6 +277,8 @@ def test_broken_sets_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
     report = json.loads((tmp_path / "out" / "results.json").read_text())
     assert row(report, "IIIT5K")["total"] == 3 and report["sets"][0]["unreadable"] == ["3.png"]
     assert row(report, "SVT")["status"] == "absent"
+    assert row(report, "SVT")["note"].startswith("unreadable: ") and "not well-formed XML" in row(report, "SVT")["note"]
+    assert row(report, "IC15_2077")["note"] == "the set was not found"
     assert any("not well-formed XML" in reason for reason in report["skipped"].values())
     assert "not well-formed XML" in capsys.readouterr().err
 
@@ -475,3 +478,19 @@ def test_filters_in_the_address(run, tmp_path):
     dom = dump(run[0] / "report.html", tmp_path, "#set=SVT&min=6")
     assert re.findall('class="truth"[^>]*>([^<]*)<', dom) == ["living"]
     assert ">1 of 4 errors<" in dom
+
+
+def test_the_genuine_list_goes_before_another_annotation(tmp_path):
+    write_sets(tmp_path)
+    (tmp_path / "Challenge2" / "annotation.txt").write_text("word_6.png,wrong\n")
+    found = next(one for one in find_sets(str(tmp_path)).sets if one.dataset == "ic13")
+    source = open_source("ic13", found.path, "test")
+    assert source.text(0) == TRUTHS[6] and "annotation.txt beside it" in source.notes[0]
+
+
+def test_no_set_can_be_read(tmp_path, monkeypatch, capsys):
+    install(monkeypatch, READ)
+    write_image(tmp_path / "data" / "svt1" / "img" / "a.png", 0)
+    (tmp_path / "data" / "svt1" / "test.xml").write_text("<tagset>")
+    assert benchmark.main([f"--data_root={tmp_path / 'data'}", f"--output_dir={tmp_path / 'out'}"]) == 1
+    assert f"error: none of the 1 benchmark sets under {tmp_path / 'data'} can be read\n" in capsys.readouterr().err

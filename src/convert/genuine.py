@@ -1,0 +1,61 @@
+"""The test sets of IIIT5K, SVT and IC03 as their authors publish them, converted once into a folder of ours."""
+import hashlib
+import json
+import os
+
+from src.common.files import write_text
+
+# A genuine file -> its set.
+GENUINE = {"testdata.mat": "iiit5k", "testCharBound.mat": "iiit5k", "test.xml": "svt", "words.xml": "ic03"}
+_CONVERTED = ("annotation.txt", "labels.tsv", "annotation_train.txt")
+
+
+def genuine_file(dataset: str, folder: str) -> str:
+    """The path of the file to convert a set from, in a folder without an annotation of ours; '' where there is none."""
+    if any(os.path.isfile(os.path.join(folder, name)) for name in _CONVERTED):
+        return ""
+    paths = [os.path.join(folder, name) for name, of_set in GENUINE.items() if of_set == dataset]
+    return next((path for path in paths if os.path.isfile(path)), "")
+
+
+def converted(file: str, cache: str) -> tuple[str, list[str]]:
+    """Converts a genuine set into a folder of the cache, unless that was done before.
+
+    A conversion that had to leave entries out is made again the next time.
+
+    Args:
+        file: path of a file called as in ``GENUINE``, its images beside it.
+        cache: where conversions go; nothing is written where the set lies.
+
+    Returns:
+        The folder of the data set, and what a reader should know of it.
+
+    Raises:
+        DataError: it cannot be converted.
+    """
+    place, name = os.path.split(file)
+    dataset = GENUINE[name]
+    state = os.stat(file)
+    stamp = json.dumps([os.path.realpath(file), state.st_size, state.st_mtime_ns])
+    folder = os.path.join(cache, f"{dataset}-{hashlib.sha256(stamp.encode()).hexdigest()[:10]}")
+    done = os.path.join(folder, "converted.json")
+    if os.path.isfile(done):
+        with open(done, encoding="utf-8") as notes:
+            return folder, json.load(notes)
+    # Here, because an ONNX file is evaluated where scipy and defusedxml are not installed.
+    from src.convert.iiit5k import MatOptions, convert_iiit5k
+    from src.convert.photographs import TagsetOptions, convert_ic03, convert_svt
+
+    annotation = os.path.join(folder, "annotation.txt")
+    if dataset == "iiit5k":
+        report = convert_iiit5k(MatOptions(file, place, folder, annotation, overwrite=True)).report
+    else:
+        convert_photographs = convert_svt if dataset == "svt" else convert_ic03
+        report = convert_photographs(TagsetOptions(file, place, folder, annotation, overwrite=True)).report
+    notes = [f"converted from {name}"]
+    if report.finish(os.path.join(folder, "report.txt")):
+        first = ": ".join(report.problems[0])
+        notes.append(f"{len(report.problems)} entries could not be converted, the first: {first}")
+    else:
+        write_text(done, json.dumps(notes))
+    return folder, notes
