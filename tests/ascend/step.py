@@ -7,11 +7,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, communication, nn
 
-from src.crnn import FEATURE_SIZE, build_network
+from src.crnn import build_network
 from src.crnn_for_train import CRNNWithLoss, GradientReducer, TrainOneStepCellWithGradClip, synchronise_batch_norm
 from src.data.preprocess import num_steps
 from src.distributed.ranks import Ranks
 from src.loss import CTCLoss, FrameLoss
+from src.network.description import FEATURES
 from src.network.precision import set_precision
 from src.training.optimizer import create_optimizer, set_learning_rate
 
@@ -49,7 +50,7 @@ def main() -> None:
 
 def train_cell(args: argparse.Namespace, network: nn.Cell, ranks: Ranks) -> nn.Cell:
     """The train cell as train.py puts it together."""
-    frame_loss = FrameLoss(FEATURE_SIZE, CLASSES, args.reduction) if args.frame_loss else None
+    frame_loss = FrameLoss(FEATURES, CLASSES, args.reduction) if args.frame_loss else None
     with_loss = CRNNWithLoss(network, CTCLoss(args.reduction), frame_loss)
     optimizer = create_optimizer(args.optimizer, with_loss.trainable_params(), weight_decay=0.01)
     set_learning_rate(optimizer, 0.01)
