@@ -1,10 +1,10 @@
 """Kills training runs with SIGKILL at random moments, resumes each from its newest checkpoint, and counts what is lost.
 
-    python benchmarks/kill_runs.py [--kills 100] [--seed 1] [--ranks 1]
+    python benchmarks/kill_runs.py [--kills 100] [--seed 1] [--ranks 1] [--seconds 3]
 
 A tiny network trains on drawn words with a checkpoint every 3 steps and an evaluation after every epoch, by turns with
 threads and with processes that load the images. Every fifth kill falls into the start of the program, the others up to
-three seconds after a step. With two ranks the launcher or one of the ranks is killed. After each kill everything that
+--seconds after its first step. With two ranks the launcher or one of the ranks is killed. After each kill everything that
 came from the program must end by itself, /dev/shm must hold what it held before, and the next start must resume.
 """
 import argparse
@@ -62,7 +62,8 @@ def command(data: Path, output: Path, ranks: int, loader: str) -> list[str]:
             "--share_cores", "--", *program, "--run_distribute=True"]
 
 
-def kill_once(number: int, data: Path, output: Path, ranks: int, rng: random.Random) -> tuple[int, str]:
+def kill_once(number: int, data: Path, output: Path, ranks: int, seconds: float,
+              rng: random.Random) -> tuple[int, str]:
     """Starts or resumes the run and kills it; returns the steps lost and what was killed."""
     before, memory = newest(output / "ckpt")[0], set(os.listdir("/dev/shm"))
     log = output / f"log_{number}.txt"
@@ -78,7 +79,7 @@ def kill_once(number: int, data: Path, output: Path, ranks: int, rng: random.Ran
             if time.monotonic() > until:
                 raise Failure(f"no step within {START_SECONDS} s, see {log}")
             time.sleep(0.1)
-        time.sleep(rng.uniform(0, 3))
+        time.sleep(rng.uniform(0, seconds))
     if process.poll() is not None:
         raise Failure(f"it ended by itself with code {process.returncode}: {log.read_text(errors='replace')[-1500:]}")
     family = descendants()
@@ -120,6 +121,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--ranks", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--seconds", type=float, default=3, help="longest time between a first step and the kill")
     options = parser.parse_args()
     # What loses its parent becomes ours, so that nothing can hide.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -131,7 +133,7 @@ def main() -> int:
         output.mkdir()
         for number in range(options.kills):
             try:
-                steps, what = kill_once(number, data, output, options.ranks, rng)
+                steps, what = kill_once(number, data, output, options.ranks, options.seconds, rng)
             except Failure as failure:
                 print(f"kill {number + 1}: {failure}")
                 return 1
