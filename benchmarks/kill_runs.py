@@ -4,8 +4,8 @@
 
 A tiny network trains on drawn words with a checkpoint every 3 steps and an evaluation after every epoch, by turns with
 threads and with processes that load the images. Every fifth kill falls into the start of the program, the others up to
---seconds after its first step. With two ranks the launcher or one of the ranks is killed. After each kill everything that
-came from the program must end by itself, /dev/shm must hold what it held before, and the next start must resume.
+--seconds after its first step. With two ranks the launcher or one of the ranks is killed. After each kill everything
+that came from the program must end by itself, /dev/shm must hold what it held before, and the next start must resume.
 """
 import argparse
 import ctypes

@@ -13,6 +13,7 @@ from mindspore import Parameter, Tensor, nn
 from src.common.errors import ConfigError, CRNNError
 from src.data.batches import Batch
 from src.data.embedded import fill_in_data
+from src.distributed.ranks import Ranks
 from src.eval_callback import EvalCallback
 from src.model_utils.callback import TrainMonitor
 from src.model_utils.config import load_config
@@ -307,3 +308,46 @@ def test_a_signal_while_evaluating(make, tmp_path, saved):
     info = read_checkpoint(str(tmp_path / "crnn-1_3.ckpt"))
     assert (info.info["epoch_num"], info.info["step_in_epoch"]) == (1, 0)
     assert info.values["vgg.count"] == 3, "the weights of the run, not those that were being evaluated"
+
+
+class TwoRanks(Ranks):
+    """The first or the second of two ranks, without the other: sums are its own, what is gathered is the first's."""
+
+    said = None
+
+    def total(self, *values):
+        return list(values)
+
+    def gather(self, value):
+        return [TwoRanks.said if self.rank else value, value]
+
+    def of_first(self, values):
+        return values if self.is_first else np.full_like(values, 7)
+
+
+def test_several_ranks_write_a_checkpoint_before_they_evaluate(make, tmp_path):
+    found = []
+
+    def evaluate(weight):
+        found.append(sorted(path.name for path in tmp_path.glob("crnn-*")))
+        return accuracy(6)(weight)
+
+    make(save_every=100, evaluate=evaluate, ranks=TwoRanks(0, 2)).run(Position())
+    assert found == [["crnn-1_3.ckpt"], ["crnn-1_3.ckpt", "crnn-2_3.ckpt"]]
+
+
+def test_saved_checkpoints_reach_ranks_that_do_not_have_the_files(tmp_path):
+    TwoRanks.said, seen, net = ["crnn-1_1.ckpt"], [], Weights()
+    evaluation = EvalCallback(lambda: seen.append(net.vgg.count.asnumpy()[0]) or accuracy(7)(7), net, None,
+                              ranks=TwoRanks(1, 2))
+    assert evaluation.evaluate_saved([tmp_path / "nowhere" / "crnn-1_1.ckpt"], 1, {}) == ["crnn-1_1.ckpt"]
+    assert seen == [7] and net.vgg.count.asnumpy() == 0, "what rank 0 has read, then the weights of the run again"
+
+
+def test_the_best_checkpoint_has_no_state_of_the_optimizer_among_its_facts(make, tmp_path):
+    trainer = make(evaluate=accuracy(5), evaluate_saved=True)
+    save = trainer.checkpoints.save
+    trainer.checkpoints.save = lambda cell, epoch, step, info: save(cell, epoch, step, {**info, "learning_rate_0": 0.1})
+    trainer.run(Position())
+    info = read_checkpoint(str(tmp_path / "best_acc.ckpt")).info
+    assert "learning_rate_0" not in info and info["step_num"] == 5
