@@ -24,8 +24,8 @@ def main(argv: list[str] | None = None) -> int:
 
     forward, charset = load_recogniser(config, min(config.batch_size, len(paths)), one_by_one=True, pretrained=True)
     decoder, spec = choose_decoder(config, charset).decoder, InputSpec.from_config(config)
-    # Images that keep their ratio have widths of their own: one at a time, each is padded as in evaluation.
-    batch_size = 1 if spec.keep_ratio else min(config.batch_size, len(paths))
+    # Images that keep their ratio have widths of their own, long ones too: one at a time, each is as in evaluation.
+    batch_size = 1 if len(spec.all_widths) > 1 else min(config.batch_size, len(paths))
     failed, shown = 0, []
     for first in range(0, len(paths), batch_size):
         names, images = [], []

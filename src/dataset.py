@@ -2,6 +2,7 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from src.common.charset import Charset
@@ -108,6 +109,8 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
     """
     words, loading = WordOptions.from_config(config), LoaderOptions.from_config(config)
     charset, spec = Charset.from_config(words.label_dict), InputSpec.from_config(config)
+    if is_training:
+        spec = replace(spec, long_width=0)
     if words.blank is not None and words.blank != charset.blank:
         raise ConfigError(f"blank {words.blank} must be {charset.blank}, the number of characters in label_dict")
     if words.max_text_length < 1:

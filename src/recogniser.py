@@ -3,6 +3,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from src.common.charset import Charset
+from src.data.preprocess import InputSpec
 from src.model_utils.config import ROOT, Config
 from src.reading.reading import Forward
 from src.reading.selection import adopt_temperature
@@ -74,7 +75,7 @@ def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False,
     Args:
         config: the options.
         batch_size: images of a full batch.
-        one_by_one: the program reads images one at a time when they keep their ratio.
+        one_by_one: the program reads images one at a time when they have several widths.
         pretrained: without a path, the checkpoint that comes with the program goes first.
 
     Raises:
@@ -87,6 +88,7 @@ def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False,
     checkpoint = open_checkpoint(config, pretrained=pretrained)
     network = load_network(config, checkpoint, full_precision=True)
     speed_up(network, config, reading_precision(config), frozen=True)
-    # Images that keep their ratio have widths of their own and are read one at a time.
-    forward = network_forward(network, 1 if one_by_one and config.keep_ratio else batch_size)
+    # Images of several widths are read one at a time.
+    several = len(InputSpec.from_config(config).all_widths) > 1
+    forward = network_forward(network, 1 if one_by_one and several else batch_size)
     return forward, Charset.from_config(config.label_dict)

@@ -26,7 +26,7 @@ class Batch:
     """What one step gets.
 
     Attributes:
-        image: (n, 3, height, width) float32; with ``keep_ratio`` the width differs between batches.
+        image: (n, 3, height, width) float32; with ``keep_ratio`` or ``long_width`` the width differs between batches.
         label: (n, label_width) int32 class indices, padded with the blank.
         label_length: (n,) int32, classes in each label.
         text: the n words as annotated.
@@ -61,9 +61,9 @@ class WordBatches:
 
     With ``spec.keep_ratio`` all images of a batch are padded to one of ``spec.widths``. In training words of similar
     length come together, and a batch is as wide as its widest image or what CTC needs for its longest word. In
-    evaluation the width of an image depends on nothing but the image: batches gather images of one width, so that they
-    come out of order (``Batch.index`` tells) and up to ``len(spec.widths) - 1`` of them more than
-    ``get_dataset_size`` says, which then is the least number.
+    evaluation, also with ``spec.long_width``, the width of an image depends on nothing but the image: batches gather
+    images of one width, so that they come out of order (``Batch.index`` tells) and up to ``len(spec.all_widths) - 1``
+    of them more than ``get_dataset_size`` says, which then is the least number.
 
     Args:
         source: the images and words.
@@ -115,7 +115,7 @@ class WordBatches:
         self.samples = SampleReader(source, numbers, spec, seed, augment if is_training else None)
         self._mix = mix if is_training else None
         self._numbers, self._labels = numbers, labels
-        self._waits_for_width = spec.keep_ratio and not is_training
+        self._waits_for_width = len(spec.all_widths) > 1 and not is_training
         self._idle: WorkerProcesses | None = None
         self._known_order: tuple[int, np.ndarray] | None = None  # of an epoch, in a worker process that needed it
         self._next_epoch = 0
@@ -206,9 +206,9 @@ class WordBatches:
             raise self.samples.nothing_readable()
 
     def _by_width(self) -> Iterator[Batch]:
-        """The batches of evaluation with ``keep_ratio``: each of images of one width, in the order they fill up."""
+        """The batches of evaluation with several widths: each of images of one width, in the order they fill up."""
         order, delivered = self.order(0), False
-        waiting: dict[int, list[tuple[np.ndarray, int]]] = {width: [] for width in self.spec.widths}
+        waiting: dict[int, list[tuple[np.ndarray, int]]] = {width: [] for width in self.spec.all_widths}
         ahead = (self._from_processes(order, 0, range(self._steps)) if self.loader == "processes" else
                  in_threads(lambda step: self._read(order, 0, step), range(self._steps), self.workers))
         with contextlib.closing(ahead) as parts:

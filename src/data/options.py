@@ -27,18 +27,20 @@ class ImageOptions:
         width: in pixels, where the aspect ratio is not kept.
         keep_ratio: images keep their aspect ratio.
         bucket_widths: the widths to pad them to in pixels, with commas; empty: as many times ``width`` as usual.
+        long_width: width of long images in reading, in pixels; 0: that of all others.
     """
 
     height: int
     width: int
     keep_ratio: bool
     bucket_widths: str
+    long_width: int
 
     @classmethod
     def from_config(cls, config: Any) -> Self:
-        """``image_height``, ``image_width``, ``keep_ratio`` and ``bucket_widths``."""
+        """``image_height``, ``image_width``, ``keep_ratio``, ``bucket_widths`` and ``long_width``."""
         return cls(_value(config, "image_height"), _value(config, "image_width"), _value(config, "keep_ratio"),
-                   _value(config, "bucket_widths"))
+                   _value(config, "bucket_widths"), _value(config, "long_width"))
 
 
 @dataclass(frozen=True)

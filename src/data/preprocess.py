@@ -20,6 +20,11 @@ _DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _PATH_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
 
+# From this ratio of width to height on an image is long. With the weights that come with the program, at 200 pixels
+# instead of 100, 56 of the 78 such validation words were right instead of 43, no other of them wrong; from 5.5 on it
+# did not pay.
+LONG_RATIO = 7
+
 # Widths for keep_ratio in terms of image_width: 64, 100, 160, 256 and 512 for 100.
 _BUCKETS = (0.64, 1, 1.6, 2.56, 5.12)
 
@@ -32,12 +37,16 @@ class InputSpec:
     right, by repeating its last column, to the next of these widths. They are few because MindSpore compiles the
     network for each. An image wider than the last is narrowed to it.
 
+    With ``long_width`` long images are stretched to another width than the others.
+
     Attributes:
         height: rows of the input in pixels.
         width: columns of the input in pixels, where the ratio is not kept.
         mean: subtracted from every channel, in grey levels.
         scale: divides every channel, in grey levels.
         widths: columns of the input where the ratio is kept, rising; empty: it is not kept.
+        long_width: columns of the input for images that are at least ``LONG_RATIO`` times as wide as high; 0: they are
+            as all others.
     """
 
     height: int = 32
@@ -45,6 +54,7 @@ class InputSpec:
     mean: float = 127.5
     scale: float = 127.5
     widths: tuple[int, ...] = ()
+    long_width: int = 0
 
     def __post_init__(self):
         if self.height < 1 or self.width < 1:
@@ -53,6 +63,9 @@ class InputSpec:
             raise ConfigError("the scale of the input cannot be 0")
         if list(self.widths) != sorted(set(self.widths)) or (self.widths and self.widths[0] < 5):
             raise ConfigError(f"bucket_widths {', '.join(map(str, self.widths))} must rise and begin with 5 or more")
+        if self.long_width and (self.widths or self.long_width <= self.width):
+            raise ConfigError(f"long_width {self.long_width} must be more than image_width, {self.width}, and does not "
+                              "go with keep_ratio, which has a width for every image: leave it out")
 
     @classmethod
     def from_config(cls, config: object) -> "InputSpec":
@@ -65,7 +78,7 @@ class InputSpec:
             ConfigError: a value that cannot be.
         """
         options = ImageOptions.from_config(config)
-        spec = cls(options.height, options.width)
+        spec = cls(options.height, options.width, long_width=options.long_width)
         if not options.keep_ratio:
             return spec
         if not options.bucket_widths.strip():
@@ -82,9 +95,21 @@ class InputSpec:
         return bool(self.widths)
 
     @property
+    def all_widths(self) -> tuple[int, ...]:
+        """The columns that inputs have, rising."""
+        return self.widths or (self.width, *([self.long_width] if self.long_width else []))
+
+    @property
     def largest_width(self) -> int:
         """Columns of the widest input."""
-        return self.widths[-1] if self.widths else self.width
+        return self.all_widths[-1]
+
+    def width_of(self, image: np.ndarray) -> int:
+        """Columns that an image is resized to, before padding."""
+        if self.keep_ratio:
+            return min(self.fitted_width(image), self.largest_width)
+        is_long = self.long_width and image.shape[1] >= LONG_RATIO * image.shape[0]
+        return self.long_width if is_long else self.width
 
     def fitted_width(self, image: np.ndarray) -> int:
         """Columns that an image has when its height is that of the input and its ratio is kept."""
@@ -92,7 +117,7 @@ class InputSpec:
 
     def bucket(self, width: int) -> int:
         """The width to which an image of that width is padded, or narrowed."""
-        return next((bucket for bucket in self.widths if bucket >= width), self.widths[-1])
+        return next((bucket for bucket in self.all_widths if bucket >= width), self.largest_width)
 
 
 def width_for_steps(steps: int) -> int:
@@ -199,7 +224,7 @@ def resize(image: np.ndarray, spec: InputSpec) -> np.ndarray:
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise DataError(f"expected an (H, W, 3) uint8 image, got {image.dtype} of shape {image.shape}")
-    width = min(spec.fitted_width(image), spec.widths[-1]) if spec.keep_ratio else spec.width
+    width = spec.width_of(image)
     if image.shape[:2] == (spec.height, width):
         return image
     return cv2.resize(image, (width, spec.height), interpolation=cv2.INTER_LINEAR)
@@ -217,16 +242,17 @@ def to_batch(images: Sequence[np.ndarray], spec: InputSpec, least_width: int = 1
         (N, 3, height, width) float32, C-contiguous; where the ratio is kept, the width is that of ``spec.widths`` which
         the widest image needs.
     """
-    return normalise(to_planes(images, spec, least_width), spec)
+    return normalise(to_planes([resize(image, spec) for image in images], spec, least_width), spec)
 
 
-def to_planes(images: Sequence[np.ndarray], spec: InputSpec, least_width: int = 1) -> np.ndarray:
-    """As :func:`to_batch`, but still in grey levels; (N, 3, height, width) uint8."""
-    resized = [resize(image, spec) for image in images]
-    width = spec.width
+def to_planes(resized: Sequence[np.ndarray], spec: InputSpec, least_width: int = 1) -> np.ndarray:
+    """As :func:`to_batch`, of what :func:`resize` gave and still in grey levels; (N, 3, height, width) uint8."""
+    width = resized[0].shape[1] if resized else spec.width
     if spec.keep_ratio:
         width = spec.bucket(max([least_width, *(image.shape[1] for image in resized)]))
-    planes = np.empty((len(images), 3, spec.height, width), np.uint8)
+    elif any(image.shape[1] != width for image in resized):
+        raise ValueError("with long_width the images of a batch must have one width")
+    planes = np.empty((len(resized), 3, spec.height, width), np.uint8)
     for image, planes_of_image in zip(resized, planes, strict=True):
         if image.shape[1] < width:
             image = cv2.copyMakeBorder(image, 0, 0, 0, width - image.shape[1], cv2.BORDER_REPLICATE)

@@ -100,7 +100,7 @@ class Exporter:
     def _info(self, width: int | None) -> ModelInfo:
         spec = InputSpec.from_config(self.config)
         if width:  # all images get this one, by stretching or by padding
-            spec = replace(spec, width=width, widths=(width,) if spec.keep_ratio else ())
+            spec = replace(spec, width=width, widths=(width,) if spec.keep_ratio else (), long_width=0)
         return ModelInfo.of(self.charset, self.config.model_version, spec, temperature=self.config.temperature)
 
     def _build(self, info: ModelInfo, sizes: Sizes) -> onnx.ModelProto:

@@ -2,6 +2,7 @@
 import json
 import re
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -56,6 +57,34 @@ def test_predict_reads_with_them_by_default(drawn, capsys):
     confidence = np.array([float(row[2]) for row in rows])
     assert sum(right) >= 51
     assert confidence[right].mean() > 0.7 and (confidence >= 0).all() and (confidence <= 1).all()
+
+
+LONG = ("administrationoffice", "communicationcentre", "representativehouse", "photographicmuseum",
+        "swimmingpoolsupplies")
+SHORT = ("hotel", "museum", "photographic")
+
+
+def test_long_words_are_read_with_a_width_of_their_own(tmp_path, capsys):
+    """At 100 pixels not one of these long ones is right; the short ones are the same with and without."""
+    lines = []
+    for word in (*LONG, *SHORT):
+        (width, _), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_DUPLEX, 1, 2)
+        image = np.full((40, width + 20, 3), 230, np.uint8)
+        cv2.putText(image, word, (10, 29), cv2.FONT_HERSHEY_DUPLEX, 1, (40, 30, 30), 2, cv2.LINE_AA)
+        cv2.imwrite(str(tmp_path / f"{word}.png"), image)
+        lines.append(f"{word}.png\t{word}\n")
+    (tmp_path / "labels.tsv").write_text("".join(lines))
+    found = {}
+    for width in (0, 200):
+        predict.main(["--device_target=CPU", f"--long_width={width}", str(tmp_path)])
+        rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        found[width] = {path.rpartition("/")[2].removesuffix(".png"): row for path, *row in rows}
+    assert [found[0][word][0] == word for word in LONG] == [False] * 5
+    assert [found[200][word][0] for word in LONG] == list(LONG)
+    assert all(found[0][word] == found[200][word] and found[0][word][0] == word for word in SHORT)
+    eval_onnx.main([f"--onnx_file={FOLDER / 'crnn_v2_fp16.onnx'}", "--eval_dataset=list", "--long_width=200",
+                    f"--eval_dataset_path={tmp_path}", "--device_target=CPU"])
+    assert "correct num: 8 , total num: 8" in capsys.readouterr().out
 
 
 def test_predict_reads_with_a_lexicon_or_a_beam(drawn, tmp_path, capsys):

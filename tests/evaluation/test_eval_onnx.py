@@ -215,6 +215,17 @@ def test_contradicting_options(tmp_path, option, part):
         load_onnx_recogniser(load_config([f"--onnx_file={file}", option]))
 
 
+def test_long_images_need_a_network_of_any_width(tmp_path):
+    for width in (None, 100):
+        file = write_onnx(tmp_path / "x.onnx", make_onnx(hidden=32, width=width))
+        config = load_config([f"--onnx_file={file}", "--long_width=200"])
+        if width is None:
+            load_onnx_recogniser(config)
+            continue
+        with pytest.raises(ConfigError, match="long_width 200 needs a network of any width, but that of .* is 100"):
+            load_onnx_recogniser(config)
+
+
 def test_without_metadata_the_configuration_counts(model, word_set, tmp_path, capsys):
     bare = type(model)()
     bare.CopyFrom(model)

@@ -135,7 +135,7 @@ def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
 
     Raises:
         CheckpointError: see :class:`OnnxNetwork`, or the user asked for something else than the file holds.
-        ConfigError: the device cannot be used.
+        ConfigError: the device cannot be used, or ``long_width`` with a file of one width.
     """
     path = config.onnx_file or config.file_name
     if not config.onnx_file and not os.path.exists(path) and not path.endswith(".onnx"):
@@ -152,6 +152,9 @@ def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
         raise CheckpointError(f"{path} gives scores of {network.class_num} classes, but label_dict makes "
                               f"{charset.class_num} (its characters and the blank); give the label_dict it was trained "
                               "with")
+    if network.width and getattr(config, "long_width", 0):
+        raise ConfigError(f"long_width {config.long_width} needs a network of any width, but that of {path} is "
+                          f"{network.width}: leave it out, or export with --export_width=dynamic")
     if network.info:
         info = network.info
         adopt_temperature(config, info.temperature, path)
