@@ -27,7 +27,7 @@ BELONGING = {
     "src/loss.py": ["tests/training/test_loss.py"],
     "src/crnn_for_train.py": ["tests/training/test_crnn_for_train.py"],
     "src/metric.py": ["tests/evaluation/test_metric.py", "tests/evaluation/test_fit_temperature.py"],
-    "src/reading/beam.py": ["tests/reading/test_beam.py"],
+    "src/reading/beam.py": ["tests/reading/test_decode.py", "tests/reading/test_beam.py"],
     "src/reading/ctc.py": ["tests/reading/test_ctc.py", "tests/reading/test_decode.py"],
     "src/reading/greedy.py": ["tests/reading/test_decode.py"],
     "src/reading/lexicon.py": ["tests/reading/test_lexicon.py"],
