@@ -25,7 +25,10 @@ processes as DEVICE_NUM says (default 8). On the CPU they share the cores. From 
   DEVICE_NUM=N      number of devices
   LAUNCHER=mpirun   Ascend, GPU: start with Open MPI's mpirun instead of msrun
   SERVER_ID=NAME    which server of the rank table this host is, where its addresses do not tell
-  MASTER_PORT=N     port of msrun's scheduler; default: a free one
+  MASTER_PORT=N     port of msrun's scheduler; default: a free one, with several hosts 8118
+  NODE_NUM=N        number of hosts, each with DEVICE_NUM devices; start this on all of them, with
+  NODE_RANK=K       which of them this is, from 0, and
+  MASTER_ADDR=IP    the address of the first of them; without a rank table, with msrun only
   CRNN_STOP_SECONDS=N   time for the ranks to end after Ctrl-C or SIGTERM; default 120
   GLOG_v=2          print MindSpore's warnings too; default 3, its errors only
 END

@@ -31,18 +31,19 @@ def start_rank_table(path: str, folder: str, command: list[str]) -> Launch:
 
 
 def start_msrun(folder: str, command: list[str], share_cores: bool) -> Launch:
-    """Lets msrun start the ranks and its scheduler."""
-    number, port, variables = device_num(), scheduler_port(), _clean_environment()
+    """Lets msrun start the ranks of this host and, on the first of several hosts, its scheduler."""
+    number, hosts, host, address = device_num(), host_num(), host_rank(), scheduler_address()
+    port, variables = scheduler_port(), _clean_environment()
     # msrun takes a python from PATH to start its processes; ours is certain to exist.
     variables["PATH"] = f"{os.path.dirname(sys.executable)}:{variables.get('PATH', os.defpath)}"
     if share_cores:
         variables[rank_process.SHARE_VARIABLE] = str(number)
-    launch = Launch(list(range(number)), folder, variables, "msrun")
+    launch = Launch([host * number + device for device in range(number)], folder, variables, "msrun")
     # Not joined: msrun would answer a failure, and Ctrl-C too, by SIGKILL, which leaves no time for a checkpoint, would
     # then wait half a minute for its scheduler, and would let the ranks run on when it gets SIGTERM.
     launch.top = launch.start(
-        [sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={number}",
-         f"--local_worker_num={number}", "--master_addr=127.0.0.1", f"--master_port={port}",
+        [sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={hosts * number}",
+         f"--local_worker_num={number}", f"--node_rank={host}", f"--master_addr={address}", f"--master_port={port}",
          f"--log_dir={launch.notes}", "--join=False", "python3", rank_process.__file__, *command], "msrun.log")
     return launch
 
@@ -61,10 +62,45 @@ def start_mpirun(folder: str, command: list[str]) -> Launch:
     return launch
 
 
+def host_num() -> int:
+    """Number of hosts that train together: ``NODE_NUM``, else 1."""
+    return _number("NODE_NUM", 1, 4096) if os.environ.get("NODE_NUM") else 1
+
+
+def host_rank() -> int:
+    """Which of the hosts this is, from 0: ``NODE_RANK``, which several hosts need.
+
+    Raises:
+        ConfigError: it is missing, or not below the number of hosts.
+    """
+    if host_num() == 1:
+        return 0
+    if not os.environ.get("NODE_RANK"):
+        raise ConfigError(f"environment variable NODE_NUM is {host_num()}: NODE_RANK has to say which of the hosts "
+                          "this is, from 0")
+    return _number("NODE_RANK", 0, host_num() - 1)
+
+
+def scheduler_address() -> str:
+    """The address of the first host, where msrun's scheduler runs: ``MASTER_ADDR``, which several hosts need.
+
+    Raises:
+        ConfigError: it is missing.
+    """
+    if host_num() == 1:
+        return "127.0.0.1"
+    if not os.environ.get("MASTER_ADDR"):
+        raise ConfigError(f"environment variable NODE_NUM is {host_num()}: MASTER_ADDR has to be the address of the "
+                          "first host, as the others reach it")
+    return os.environ["MASTER_ADDR"]
+
+
 def scheduler_port() -> int:
-    """A port for msrun's scheduler that nobody uses; ``MASTER_PORT`` chooses one."""
+    """The port of msrun's scheduler: ``MASTER_PORT``, else a free one, or 8118 on several hosts, which must agree."""
     if os.environ.get("MASTER_PORT"):
         return _number("MASTER_PORT", 1024, 65535)
+    if host_num() > 1:
+        return 8118
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

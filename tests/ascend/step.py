@@ -9,10 +9,9 @@ from mindspore import Tensor, communication, nn
 
 from src.crnn import build_network
 from src.crnn_for_train import CRNNWithLoss, GradientReducer, TrainOneStepCellWithGradClip, synchronise_batch_norm
-from src.data.preprocess import num_steps
 from src.distributed.ranks import Ranks
 from src.loss import CTCLoss, FrameLoss
-from src.network.description import FEATURES
+from src.network.description import FEATURES, num_steps
 from src.network.precision import set_precision
 from src.training.optimizer import create_optimizer, set_learning_rate
 

@@ -77,21 +77,24 @@ while plan:
 MSRUN = """
 import argparse, os, subprocess, sys
 parser = argparse.ArgumentParser()
-for name in ("--worker_num", "--local_worker_num", "--master_port"):
+for name in ("--worker_num", "--local_worker_num", "--master_port", "--node_rank"):
     parser.add_argument(name, type=int)
 for name in ("--master_addr", "--log_dir", "--join", "task_script"):
     parser.add_argument(name)
 parser.add_argument("words", nargs=argparse.REMAINDER)
 options = parser.parse_args()
-assert (options.master_addr, options.join, options.task_script) == ("127.0.0.1", "False", "python3"), options
-assert options.worker_num == options.local_worker_num and 1024 <= options.master_port <= 65535
+assert (options.join, options.task_script) == ("False", "python3") and 1024 <= options.master_port <= 65535, options
+hosts, first = options.worker_num // options.local_worker_num, options.node_rank * options.local_worker_num
+expected = ("127.0.0.1", 0) if hosts == 1 else (os.environ["MASTER_ADDR"], int(os.environ["NODE_RANK"]))
+assert (options.master_addr, options.node_rank) == expected, options
 print("msrun says: starting", flush=True)
 if "MSRUN_FAILS" in os.environ:
     sys.exit(os.environ["MSRUN_FAILS"] if os.environ["MSRUN_FAILS"] != "quietly" else 0)
 os.environ.update(RANK_SIZE=str(options.worker_num), MS_WORKER_NUM=str(options.worker_num), RANK_ID="0",
                   MS_SCHED_PORT=str(options.master_port), MS_ROLE="MS_SCHED")
-subprocess.Popen(["python3", *options.words], stdout=open(options.log_dir + "/scheduler.log", "w"), stderr=2)
-for rank in map(str, range(options.worker_num)):
+if options.node_rank == 0:
+    subprocess.Popen(["python3", *options.words], stdout=open(options.log_dir + "/scheduler.log", "w"), stderr=2)
+for rank in map(str, range(first, first + options.local_worker_num)):
     os.environ.update(MS_ROLE="MS_WORKER", RANK_ID=rank, MS_NODE_ID=rank, DEVICE_ID=rank)
     log = open(f"{options.log_dir}/worker_{rank}.log", "w")
     subprocess.Popen(["python3", *options.words], preexec_fn=os.setsid, stdout=log, stderr=log)
@@ -301,6 +304,17 @@ def test_ranks_do_not_outlive_a_killed_launcher(runs):
     assert all(runs.log(rank).endswith("checkpoint written\n") for rank in (0, 1))
 
 
+@pytest.mark.parametrize("host", [0, 1])
+def test_msrun_on_one_of_two_hosts(runs, host):
+    """Each starts its own ranks; the scheduler is the first one's."""
+    code, out, err = runs.run("msrun", NODE_NUM="2", NODE_RANK=str(host), MASTER_ADDR="192.0.2.7")
+    assert code == 0, err
+    assert {path.name for path in runs.folder.glob("part*")} == {
+        f"part{2 * host}", f"part{2 * host + 1}", *(["part_scheduler"] if host == 0 else [])}
+    told = json.loads((runs.folder / f"part{2 * host + 1}" / "log.txt").read_text().splitlines()[0])
+    assert (told["RANK_ID"], told["RANK_SIZE"]) == (str(2 * host + 1), "4") and f"rank {2 * host}" in err
+
+
 def test_msrun_fails(runs):
     code, out, err = runs.run("msrun", MSRUN_FAILS="msrun says: no")
     assert (code, out) == (1, "")
@@ -350,6 +364,9 @@ def test_the_rank_table_is_checked_before_anything_starts(runs):
         ({"DEVICE_NUM": "two"}, "got 'two'"),
         ({"CRNN_STOP_SECONDS": "-1"}, "error: environment variable CRNN_STOP_SECONDS: expected a number, got '-1'"),
         ({"MASTER_PORT": "80"}, "error: environment variable MASTER_PORT: expected a number from 1024 to 65535"),
+        ({"NODE_NUM": "2"}, "NODE_RANK has to say which of the hosts this is, from 0"),
+        ({"NODE_NUM": "2", "NODE_RANK": "2"}, "NODE_RANK: expected a number from 0 to 1, got '2'"),
+        ({"NODE_NUM": "2", "NODE_RANK": "1"}, "MASTER_ADDR has to be the address of the first host"),
     ],
 )
 def test_numbers_from_the_environment(runs, variables, expected):
@@ -363,6 +380,9 @@ def test_defaults(monkeypatch):
     assert launcher.device_num() == 8
     assert 1024 <= launcher.scheduler_port() <= 65535
     monkeypatch.setenv("MASTER_PORT", "8118")
+    assert launcher.scheduler_port() == 8118
+    monkeypatch.delenv("MASTER_PORT")
+    monkeypatch.setenv("NODE_NUM", "2")
     assert launcher.scheduler_port() == 8118
     assert describe(128 + signal.SIGSEGV) == "was ended by SIGSEGV" and describe(3) == "failed with exit code 3"
 
