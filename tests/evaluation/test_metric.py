@@ -95,10 +95,12 @@ def test_wilson_interval_is_where_the_score_test_says():
         assert 0 <= low <= correct / total <= high <= 1
 
 
-def test_calibration_error_against_a_plain_loop():
+@pytest.mark.parametrize("alternating", [False, True], ids=["sure of itself", "right in every other bin"])
+def test_calibration_error_against_a_plain_loop(alternating):
     rng = np.random.default_rng(1)
     confidence = np.concatenate([rng.random(500), [0.0, 1.0, 1 / 15, 2 / 15]])
-    right = rng.random(504) < confidence**2
+    # Gaps of both signs side by side: two bins taken for one would cancel out.
+    right = np.ceil(confidence * 15) % 2 == 0 if alternating else rng.random(504) < confidence**2
     expected = 0.0
     for k in range(15):
         rows = [(c, r) for c, r in zip(confidence, right, strict=True)
