@@ -1,9 +1,12 @@
 """Training step of CRNN V2: stock MindSpore, this project's accelerator and PyTorch, as a Markdown table.
 
     python benchmarks/bench_train_step.py [--batch 16 64] [--repeats 7] [--only onednn-float32 torch-float32]
+        [--before FOLDER]
 
 On a machine that others use too, wall times say little, and threads that spin while they wait spoil CPU times: compare
 the CPU time column of `OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/bench_train_step.py` then.
+
+FOLDER is a worktree of an older commit of this project, whose accelerator in float32 takes part too.
 
 One process per contender, as the CPU cap of stock MindSpore holds for a whole process; they take turns, one step at a
 time, and sleep in between. Every step is whole: forward, CTC loss (sum), backward, clipping, SGD (Nesterov momentum).
@@ -25,8 +28,10 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.child import answer_of, end, tell  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
 
+BEFORE = "before-float32"
 CONTENDERS = ("stock-cap", "onednn-float32", "onednn-bfloat16", "torch-float32", "torch-bfloat16")
-NAMES = {"stock-cap": "MindSpore, stock operators under ONEDNN_MAX_CPU_ISA=AVX2",
+NAMES = {BEFORE: "MindSpore, accelerator, float32, of --before",
+         "stock-cap": "MindSpore, stock operators under ONEDNN_MAX_CPU_ISA=AVX2",
          "onednn-float32": "MindSpore, accelerator, float32",
          "onednn-bfloat16": "MindSpore, accelerator, bfloat16",
          "torch-float32": "PyTorch, float32",
@@ -124,9 +129,11 @@ def worker(contender: str, size: int) -> None:
 class Contender:
     """A worker process and the times of its steps."""
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, before: str = "") -> None:
         self.name, self.size, self.steps = name, size, []
-        command = [sys.executable, __file__, "--worker", name, "--batch", str(size)]
+        script = os.path.join(before, "benchmarks", "bench_train_step.py") if name == BEFORE else __file__
+        contender = "onednn-float32" if name == BEFORE else name
+        command = [sys.executable, script, "--worker", contender, "--batch", str(size)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL)
         answer_of(name, self.process, _HINT)
@@ -145,12 +152,12 @@ class Contender:
         return statistics.median(step[key] for step in self.steps)
 
 
-def measure(names: list[str], size: int, repeats: int) -> list[Contender]:
+def measure(names: list[str], size: int, repeats: int, before: str = "") -> list[Contender]:
     """Lets the contenders take turns."""
     contenders: list[Contender] = []
     try:
         for name in names:
-            contenders.append(Contender(name, size))
+            contenders.append(Contender(name, size, before))
         for _ in range(repeats):
             for contender in contenders:
                 contender.step()
@@ -166,6 +173,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--before", default="", help="worktree of an older commit")
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -177,7 +185,7 @@ def main() -> None:
     print("| batch | training step of V2 | images/s | CPU ms per image | to PyTorch float32 (time) | (CPU time) |")
     print("|---|---|---|---|---|---|")
     for size in args.batch:
-        contenders = measure(args.only, size, args.repeats)
+        contenders = measure([*args.only, *([BEFORE] if args.before else [])], size, args.repeats, args.before)
         base = next((c for c in contenders if c.name == "torch-float32"), None)
         for c in contenders:
             ratios = " | ".join(f"{base.median(key) / c.median(key):.2f}" if base else "-" for key in ("wall", "cpu"))
