@@ -97,13 +97,17 @@ def _mlt(line: str) -> Pair | None:
     return (parts[0].strip(), line.partition(",")[2].strip()) if known else None
 
 
-_PLAIN: tuple[tuple[str, str, Split], ...] = (
+_QUOTES = "path, comma and word in quotes"
+MLT = "path, comma, script, comma and word (MLT)"
+# Name, separator where the format has no more to it, and how a line is split; the first that fits all lines counts.
+_FORMATS: tuple[tuple[str, str, Split], ...] = (
+    (_QUOTES, "", _quoted),
     ("path, tab and word", "\t", _tab),
+    (MLT, "", _mlt),
+    ("path, word, number and word again (CUTE80)", "", _cute),
     ("path, comma and word (a tab where either holds a comma)", ",", _comma),
     ("path, blank and word", " ", _blank),
 )
-_QUOTES = "path, comma and word in quotes"
-MLT = "path, comma, script, comma and word (MLT)"
 
 
 def read_list(path: str) -> ImageList:
@@ -131,40 +135,40 @@ def read_list(path: str) -> ImageList:
 
 
 def _read_plain(path: str, lines: list[tuple[int, str]]) -> ImageList:
-    for name, split in ((_QUOTES, _quoted), (MLT, _mlt), ("path, word, number and word again (CUTE80)", _cute)):
-        fits = _fits(lines, split)
-        if all(fits):
-            doubled = name == _QUOTES and any('""' in line for _, line in lines)
-            if doubled and not any('\\"' in line for _, line in lines):
-                return _read_cells(path, lines, _QUOTES, [])  # quotes inside are doubled, as in CSV
-            return _made(name, lines, split)
-        if name == _QUOTES and sum(fits) * 2 >= len(fits):
-            raise _other_line(path, lines, fits, name)
-    tried = [(name, separator, split, _fits(lines, split)) for name, separator, split in _PLAIN]
-    for name, separator, split, fits in tried:
-        if all(fits):
-            found = _made(name, lines, split, separator)
-            if any(entry.word for entry in found.entries) or separator != " ":
-                return _checked(path, found)
-    if all(tried[-1][3]):
-        number, line = lines[0]
-        raise DataError(f"{path}, line {number}: expected path, tab (or comma) and word, but no line has a word: "
-                        f"{line!r}")
-    name, _, _, fits = max(tried, key=lambda one: sum(one[3]))
-    raise _other_line(path, lines, fits, name)
+    for name, separator, split in _FORMATS:
+        entries = _entries(lines, split)
+        if entries is None:
+            continue
+        if name == _QUOTES and any('""' in line for _, line in lines) and not any('\\"' in line for _, line in lines):
+            return _read_cells(path, lines, _QUOTES, [])  # quotes inside are doubled, as in CSV
+        in_quotes = _fits(lines, _quoted) if separator == "," else []
+        if in_quotes and 2 * sum(in_quotes) >= len(lines):
+            raise _other_line(path, lines, in_quotes, _QUOTES)
+        if separator == "\t" and any(entry.image.startswith("[") for entry in entries):
+            entries = [entry._replace(image=image) for entry in entries for image in _several(entry.image)]
+        if separator == " " and not any(entry.word for entry in entries):
+            break
+        return _checked(path, ImageList(name, entries, separator=separator))
+    else:
+        fits, name = max(((_fits(lines, split), name) for name, _, split in _FORMATS), key=lambda one: sum(one[0]))
+        raise _other_line(path, lines, fits, name)
+    number, line = lines[0]
+    raise DataError(f"{path}, line {number}: expected path, tab (or comma) and word, but no line has a word: {line!r}")
 
 
 def _fits(lines: list[tuple[int, str]], split: Split) -> list[bool]:
     return [split(line) is not None for _, line in lines]
 
 
-def _made(name: str, lines: list[tuple[int, str]], split: Split, separator: str = "") -> ImageList:
+def _entries(lines: list[tuple[int, str]], split: Split) -> list[Entry] | None:
+    """The entries of all lines; None where one of them is not of this format."""
     entries = []
     for number, line in lines:
-        image, word = split(line)
-        images = _several(image) if separator == "\t" else [image]
-        entries += [Entry(number, line, one, word) for one in images]
-    return ImageList(name, entries, separator=separator)
+        pair = split(line)
+        if pair is None:
+            return None
+        entries.append(Entry(number, line, *pair))
+    return entries
 
 
 def _several(image: str) -> list[str]:
@@ -188,12 +192,14 @@ def _checked(path: str, found: ImageList) -> ImageList:
     if all((name := _MJSYNTH.fullmatch(entry.image)) and name[1] == entry.word for entry in entries):
         raise DataError(f"{path} is an annotation of MJSynth: its numbers are rows of lexicon.txt, not words; read its "
                         "folder as synth")
-    endings = [_IMAGE.fullmatch(entry.image) is not None for entry in entries]
-    if len(entries) > 2 and not endings[0] and all(endings[1:]):
+    is_image = (_IMAGE.fullmatch(entry.image) is not None for entry in entries)
+    if len(entries) > 2 and not next(is_image) and all(is_image):
         raise DataError(f"{path}, line {entries[0].number}: looks like the head of a table, but its names are not "
                         f"known: {entries[0].line!r}; call the columns filename and words, or remove the line")
+    if len(entries) < 20 or not all("," in entry.word for entry in entries):
+        return found
     values = {entry.word.partition(",")[0] for entry in entries}
-    if len(entries) >= 20 and len(values) <= 10 and all("," in entry.word for entry in entries):
+    if len(values) <= 10:
         found.notes.append(f"warning: all words begin with one of {len(values)} texts and a comma, such as "
                            f"{entries[0].word!r}: is that a column of its own?")
     return found
