@@ -9,6 +9,7 @@ from src.deploy import checksum
 from src.deploy.metadata import ModelInfo, read_sidecar, sidecar_path, write_sidecar
 from src.deploy.onnx.graph import to_bytes
 from src.deploy.onnx.recogniser import OnnxNetwork
+from src.network.checkpoint import read_checkpoint
 from tests.onnx_models import make_onnx
 
 INFO = ModelInfo("abc", "V2", 100, 32, 4, 3)
@@ -67,3 +68,13 @@ def test_a_file_without_one_is_named(tmp_path, capsys):
     OnnxNetwork(path)
     assert capsys.readouterr().err == f"note: {path} carries no checksum, so that damage to it cannot be found out\n"
     assert checksum.JSON.find_fault(path) is None
+
+
+@pytest.mark.parametrize("name", ["crnn_v2.ckpt", "crnn_v2_synth.ckpt", "crnn_v2_fp16.onnx", "crnn_v2_int8.onnx"])
+def test_the_files_that_come_with_the_program_carry_checksums(repo, capsys, name):
+    path = repo / "pretrained" / name
+    if name.endswith(".ckpt"):
+        read_checkpoint(str(path))
+    else:
+        assert checksum.ONNX.find_fault(path) == ""
+    assert capsys.readouterr().err == ""
