@@ -21,8 +21,8 @@ _PATH_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.E
 
 
 # From this ratio of width to height on an image is long. With the weights that come with the program, at 200 pixels
-# instead of 100, 56 of the 78 such validation words were right instead of 43, no other of them wrong; from 5.5 on it
-# did not pay.
+# instead of 100, 56 of the 78 such validation words were right instead of 43, no other of them wrong; below it
+# did not pay (docs/results.md).
 LONG_RATIO = 7
 
 # Widths for keep_ratio in terms of image_width: 64, 100, 160, 256 and 512 for 100.
