@@ -87,14 +87,14 @@ def load_network(config: Config) -> tuple:
     if config.onnx_file:
         import onnxruntime
 
-        from src.deploy.onnx.recogniser import load_onnx_recogniser
-        forward, charset = load_onnx_recogniser(config)
+        from src.deploy.onnx.network import load_onnx
+        forward, charset = load_onnx(config)
         facts["computed by"] = f"onnxruntime {onnxruntime.__version__} on {config.device_target}"
     else:
         from src.model_utils.context import set_up_context
         facts["computed by"] = set_up_context(config, own_operators=True)
-        from src.recogniser import load_recogniser
-        forward, charset = load_recogniser(config, config.batch_size, pretrained=True)
+        from src.network.trained import load_trained
+        forward, charset = load_trained(config, config.batch_size, pretrained=True)
     facts["network"] = os.path.basename(config.onnx_file or config.checkpoint_path)
     facts["file"] = config.onnx_file or config.checkpoint_path
     facts["network version"] = f"{config.model_version}, {charset.class_num} classes, width {config.image_width}"

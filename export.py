@@ -1,8 +1,8 @@
 """Exports a checkpoint as MINDIR, AIR or ONNX; every file is loaded again and compared before it is kept."""
 import numpy as np
 
-from predict import find_images
 from src.common.errors import ConfigError, run_main
+from src.data.image_files import find_images
 from src.model_utils.config import Config, load_config
 
 
@@ -30,7 +30,7 @@ def calibration_paths(config: Config) -> list[str]:
     Raises:
         DataError: there is none.
     """
-    paths = list(find_images((config.calibration_path,)))
+    paths = find_images((config.calibration_path,))
     chosen = np.unique(np.linspace(0, len(paths) - 1, config.calibration_images).astype(int))
     return [paths[i] for i in chosen]
 

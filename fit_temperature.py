@@ -21,11 +21,11 @@ def main(argv: list[str] | None = None) -> int:
     from src.common.charset import normalise
     from src.common.files import write_text
     from src.metric import expected_calibration_error, fit_temperature
+    from src.network.trained import load_trained
     from src.reading.greedy import GreedyDecoder
     from src.reading.reading import Reading
-    from src.recogniser import load_recogniser
 
-    forward, charset = load_recogniser(config, config.batch_size)
+    forward, charset = load_trained(config, config.batch_size)
     logits, texts = read_words(config, forward)
 
     def read(temperature: float = 1.0) -> list[Reading]:

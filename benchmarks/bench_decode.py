@@ -57,8 +57,8 @@ def from_checkpoint(path: str, dataset: str, dataset_path: str, count: int) -> t
     from src.model_utils.context import set_up_context
     set_up_context(config, own_operators=True)
     from src.dataset import create_dataset
-    from src.recogniser import load_recogniser
-    forward, charset = load_recogniser(config, 64)
+    from src.network.trained import load_trained
+    forward, charset = load_trained(config, 64)
     logits, texts = [], []
     for batch in create_dataset(dataset, dataset_path, 64, is_training=False, config=config):
         logits.append(forward(batch.image))

@@ -56,7 +56,7 @@ def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
                batch: int) -> Callable[[np.ndarray], np.ndarray]:
     """Loads a network as a function from images (N, 3, 32, 100) to class scores (T, N, C)."""
     if name in ("onnx", "int8"):
-        from src.deploy.onnx.recogniser import OnnxNetwork
+        from src.deploy.onnx.network import OnnxNetwork
 
         return OnnxNetwork(folder / ("crnn.onnx" if name == "onnx" else "crnn_int8.onnx"), threads=threads)
     if name == "eval":
@@ -65,9 +65,9 @@ def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
         config = load_config([f"--checkpoint_path={checkpoint}", "--device_target=CPU"])
         from src.model_utils.context import set_up_context
         set_up_context(config, own_operators=True)
-        from src.recogniser import load_recogniser
+        from src.network.trained import load_trained
 
-        return load_recogniser(config, batch)[0]
+        return load_trained(config, batch)[0]
     import torch
 
     from src.network.checkpoint import read_checkpoint
@@ -189,8 +189,8 @@ def choose_images(paths: list[str], largest: int) -> list[str]:
 
 def prepare(args: argparse.Namespace, folder: Path) -> Path | None:
     """Writes images and models; returns the C++ program if it takes part."""
-    from predict import find_images
     from src.data.embedded import embedded_set
+    from src.data.image_files import find_images
     from src.data.preprocess import InputSpec, read_image, to_batch
 
     paths = choose_images(list(find_images((args.images or str(embedded_set()),))), max(args.batch))

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.machine import machine_line  # noqa: E402
 from src.common.errors import CheckpointError  # noqa: E402
 from src.deploy.metadata import read_sidecar, sidecar_path, write_sidecar  # noqa: E402
-from src.deploy.onnx.recogniser import OnnxNetwork  # noqa: E402
+from src.deploy.onnx.network import OnnxNetwork  # noqa: E402
 from src.network.checkpoint import read_checkpoint  # noqa: E402
 
 CHECKPOINT, ONNX = ROOT / "pretrained" / "crnn_v2.ckpt", ROOT / "pretrained" / "crnn_v2_int8.onnx"

@@ -34,9 +34,9 @@ def read_drawn(checkpoint: str, words: list[str], images: int, seed: int):
     from src.model_utils.context import set_up_context
     set_up_context(config, own_operators=True)
     from src.dataset import create_dataset
-    from src.recogniser import load_recogniser
+    from src.network.trained import load_trained
     from src.render import RenderStyle, write_synth
-    forward, charset = load_recogniser(config, 64)
+    forward, charset = load_trained(config, 64)
     with tempfile.TemporaryDirectory() as folder:
         write_synth(folder, test=images, words=words, style=RenderStyle.preset("hard"), seed=seed, progress=False)
         batches = list(create_dataset("synth", folder, 64, is_training=False, config=config))

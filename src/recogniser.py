@@ -1,94 +1,260 @@
-"""A trained network ready to read: built from a checkpoint, which says its version, charset and width."""
-import sys
-from typing import TYPE_CHECKING
+"""Reading words from Python: ``Recogniser().read("word.png")``. predict.py and eval_onnx.py stand on it, too."""
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, overload
+
+import numpy as np
 
 from src.common.charset import Charset
-from src.data.preprocess import InputSpec
-from src.model_utils.config import ROOT, Config
-from src.reading.reading import Forward
-from src.reading.selection import adopt_temperature
+from src.common.errors import ConfigError, DataError
+from src.common.options import read_options
+from src.data.preprocess import InputSpec, decode_image, read_image, to_batch
+from src.data.transparency import lay_over_ground
+from src.model_utils.config import DEFAULT_CONFIG, ROOT, Config
+from src.reading.alignment import align
+from src.reading.alternatives import next_best
+from src.reading.lexicon_decoder import LexiconDecoder
+from src.reading.reading import Forward, Reading
+from src.reading.selection import Decoding, choose_decoder
+from src.reading.word_list import WordEncoder
 
-if TYPE_CHECKING:  # MindSpore is loaded on first use
-    from mindspore import nn
+# The one of the files in pretrained/ that reads fastest; its accuracy is that of the others (pretrained/README.md).
+PRETRAINED_ONNX = ROOT / "pretrained" / "crnn_v2_int8.onnx"
 
-    from src.network.checkpoint import Checkpoint
+Image = str | os.PathLike | bytes | np.ndarray | Any
+"""A path, the bytes of a file, a BGR or grey uint8 array as OpenCV has them, or a PIL image."""
 
-QUICKSTART_CHECKPOINT = ROOT / "output" / "quickstart" / "ckpt" / "best_acc.ckpt"
-PRETRAINED_CHECKPOINT = ROOT / "pretrained" / "crnn_v2.ckpt"
+_STEP_COLUMNS, _STEP_WIDTH = 4, 8  # columns of the input from one time step to the next, and that one sees at least
 
 
-def open_checkpoint(config: Config, option: str = "checkpoint_path", pretrained: bool = False) -> "Checkpoint":
-    """Reads the checkpoint of ``config.checkpoint_path``; the configuration takes over what it was trained with.
+@dataclass(frozen=True)
+class Character:
+    """A character, and where it was read.
 
-    Without a path the checkpoint of ``python train.py`` without arguments is taken, or the one that comes with the
-    program where there is none.
+    Attributes:
+        text: the character.
+        steps: first and last time step of the network that spoke it.
+        columns: left and right edge, in pixels of the image as it was given.
+    """
+
+    text: str
+    steps: tuple[int, int]
+    columns: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was read in one image.
+
+    Attributes:
+        text: the text.
+        confidence: 0 to 1, see ``src.reading.reading.Reading``.
+    """
+
+    text: str
+    confidence: float
+    _logits: np.ndarray = field(repr=False, compare=False)
+    _scale: float = field(repr=False, compare=False)  # columns of the image for one of the network's input
+    _width: int = field(repr=False, compare=False)  # of the image
+    _recogniser: "Recogniser" = field(repr=False, compare=False)
+
+    @cached_property
+    def characters(self) -> list[Character]:
+        """Each character with its place, along the most probable CTC path of the text.
+
+        With a lexicon these are the characters of the word in the form in which it is compared. A time step sees more
+        of the image than its own columns, so that the edges are good to a few pixels of a 32 pixels high image.
+        """
+        encoder = WordEncoder(self._recogniser.charset)
+        key = encoder.key(self.text)
+        labels = encoder.encode([key])[0][0]
+        result = []
+        for character, (first, last) in zip(key, align(self._logits, labels), strict=False):
+            left, right = first * _STEP_COLUMNS, last * _STEP_COLUMNS + _STEP_WIDTH
+            result.append(Character(character, (first, last), (min(left * self._scale, self._width),
+                                                               min(right * self._scale, self._width))))
+        return result
+
+    def next_best(self, count: int) -> list[Reading]:
+        """Up to ``count`` other readings with their confidence, the most probable first."""
+        decoding, temperature = self._recogniser.decoding, self._recogniser.temperature
+        return next_best(self._logits, self._recogniser.charset, Reading(self.text, self.confidence), count,
+                         decoding.decoder, temperature)
+
+
+class Recogniser:
+    """A trained network that reads images of single words, the same as predict.py, eval.py and eval_onnx.py do.
+
+    An ONNX file is read through onnxruntime, and MindSpore is not loaded. A checkpoint needs MindSpore.
 
     Args:
-        config: the options.
-        option: the one the user gives the path with, for the message.
-        pretrained: the one that comes with the program goes first.
+        model: an ``.onnx`` file or a checkpoint (``.ckpt``, ``.npz``); None takes the ONNX file that comes along.
+        lexicon: words to choose from, or the path of a file with one a line; None reads any text.
+        **options: further keys of default_config.yaml that predict.py knows, such as ``decoder="beam"``,
+            ``beam_width``, ``language_model``, ``onnx_threads`` or ``device_target``.
+
+    Attributes:
+        network: images ``(N, 3, 32, W)`` to class scores ``(T, N, class_num)``.
+        charset: the characters it can read.
+        spec: how images are prepared.
+        decoding: how class scores become text.
+        temperature: of the confidence.
 
     Raises:
-        CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
+        CheckpointError: the file cannot be used.
+        ConfigError: options that do not go together.
+
+    Examples:
+        >>> recogniser = Recogniser()
+        >>> image = np.full((32, 100, 3), 255, np.uint8)
+        >>> type(recogniser.read(image).text), len(recogniser.read([image, image]))
+        (<class 'str'>, 2)
     """
-    from src.common.errors import CheckpointError
-    from src.network.checkpoint import read_checkpoint, take_over
 
-    if not config.checkpoint_path:
-        default = (QUICKSTART_CHECKPOINT, PRETRAINED_CHECKPOINT)
-        found = [path for path in (reversed(default) if pretrained else default) if path.is_file()]
-        if not found:
-            raise CheckpointError("no checkpoint given and none trained yet: run `python train.py` first, or add "
-                                  f"--{option}=FILE")
-        config.checkpoint_path = str(found[0])
-        print(f"no {option} given: using {found[0]}", file=sys.stderr, flush=True)
-    checkpoint = read_checkpoint(config.checkpoint_path)
-    take_over(config, checkpoint)
-    if "temperature" in checkpoint.info:
-        adopt_temperature(config, checkpoint.info["temperature"], checkpoint.path)
-    return checkpoint
+    def __init__(self, model: str | os.PathLike | None = None, *,
+                 lexicon: str | os.PathLike | Sequence[str] | None = None, **options: Any) -> None:
+        config = Config(read_options(DEFAULT_CONFIG))
+        for name, value in options.items():
+            setattr(config, name, value)
+        if model is not None:
+            setattr(config, "onnx_file" if os.fspath(model).endswith(".onnx") else "checkpoint_path", model)
+        words = None if lexicon is None or isinstance(lexicon, str | os.PathLike) else list(lexicon)
+        if lexicon is not None and words is None:
+            config.lexicon = lexicon
+        self._set_up(config, words)
+
+    @classmethod
+    def from_config(cls, config: Config) -> "Recogniser":
+        """The recogniser of a program; the configuration takes over what the network's file tells.
+
+        Raises:
+            CheckpointError, ConfigError: as the class.
+        """
+        recogniser = cls.__new__(cls)
+        recogniser._set_up(config)
+        return recogniser
+
+    def _set_up(self, config: Config, words: list[str] | None = None) -> None:
+        self.network, self.charset, self.description = open_network(config)
+        self.spec, self.temperature = InputSpec.from_config(config), config.temperature
+        self._batch_size = config.batch_size
+        self._config, self._words = config, words
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        """How class scores become text; made at the first image, as a language model takes a moment to load."""
+        if self._words is None:
+            return choose_decoder(self._config, self.charset)
+        decoder = LexiconDecoder(self.charset, self._words, temperature=self.temperature)
+        return Decoding(decoder, f"lexicon decoder, {len(self._words)} words")
+
+    @overload
+    def read(self, images: Image) -> Result: ...
+
+    @overload
+    def read(self, images: Iterable[Image]) -> list[Result]: ...
+
+    def read(self, images: Any) -> Any:
+        """Reads one image or many.
+
+        Args:
+            images: one image, or several in any iterable but an array: paths, bytes of image files, arrays, PIL images.
+
+        Returns:
+            A :class:`Result` for one image, a list of them in the same order for several.
+
+        Raises:
+            DataError: an image cannot be read; the message names it.
+        """
+        if _is_one(images):
+            return self.read_arrays([to_array(images)])[0]
+        results, waiting = [], []
+        for image in images:
+            waiting.append(to_array(image))
+            if len(waiting) == self._batch_size:
+                results += self.read_arrays(waiting)
+                waiting = []
+        return results + self.read_arrays(waiting)
+
+    def read_arrays(self, images: Sequence[np.ndarray]) -> list[Result]:
+        """Reads decoded images, ``(H, W, 3)`` uint8 BGR each; the reading of one does not depend on the others."""
+        results: list[Result] = []
+        # Images that keep their ratio have widths of their own, long ones too: one at a time, each is as in evaluation.
+        step = 1 if len(self.spec.all_widths) > 1 else self._batch_size
+        for first in range(0, len(images), step):
+            some = images[first:first + step]
+            logits = self.network(to_batch(some, self.spec))
+            readings = self.decoding(logits, np.arange(first, first + len(some)))
+            for number, (image, reading) in enumerate(zip(some, readings, strict=True)):
+                scale = image.shape[1] / self.spec.width_of(image)
+                results.append(Result(reading.text, reading.confidence, logits[:, number], scale, image.shape[1], self))
+        return results
 
 
-def load_network(config: Config, checkpoint: "Checkpoint", full_precision: bool) -> "nn.Cell":
-    """Builds the network of a checkpoint with its weights, in evaluation mode.
+def _is_one(images: object) -> bool:
+    return isinstance(images, str | os.PathLike | bytes | bytearray | np.ndarray) or hasattr(images, "convert")
+
+
+def to_array(image: Image) -> np.ndarray:
+    """Any form of an image as OpenCV has it, ``(H, W, 3)`` uint8 BGR.
+
+    Raises:
+        DataError: it cannot be read, or is none of the forms.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    if isinstance(image, bytes | bytearray):
+        return decode_image(bytes(image))
+    if hasattr(image, "convert") and hasattr(image, "mode"):  # a PIL image; PIL itself is not needed here
+        if image.mode[0] in "IF":
+            raise DataError(f"a PIL image of mode {image.mode} has more than 8 bits a channel; give the path of its "
+                            "file")
+        has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in getattr(image, "info", {})
+        pixels = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
+        image = np.concatenate([pixels[:, :, 2::-1], pixels[:, :, 3:]], axis=2)
+    if not isinstance(image, np.ndarray):
+        raise DataError(f"expected a path, bytes, an array or a PIL image, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size or image.shape[2:] not in (
+            (), (1,), (3,), (4,)):
+        raise DataError(f"expected grey levels as (H, W), (H, W, 3) or (H, W, 4) uint8, got {image.dtype} of shape "
+                        f"{image.shape}")
+    if image.ndim == 2 or image.shape[2] == 1:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if image.shape[2] == 4:
+        colours, alpha = image[:, :, :3], image[:, :, 3]
+        return np.ascontiguousarray(colours) if alpha.min() == 255 else lay_over_ground(colours, alpha)
+    return np.ascontiguousarray(image)
+
+
+def open_network(config: Config) -> tuple[Forward, Charset, str]:
+    """Opens the network of ``onnx_file`` or ``checkpoint_path``, or where neither is given, the one that comes along.
+
+    That is an ONNX file for onnxruntime; on a GPU or Ascend that was asked for, the checkpoint for MindSpore.
 
     Args:
-        config: has taken over what the checkpoint was trained with, see :func:`open_checkpoint`.
-        checkpoint: the weights.
-        full_precision: False computes in float16 (Ascend).
+        config: takes over what the file tells.
+
+    Returns:
+        The network, its charset, and a line about what computes.
 
     Raises:
-        CheckpointError: a weight is missing or has another shape.
+        ConfigError: both are given, or the device cannot be used.
+        CheckpointError: the file cannot be used.
     """
-    from src.crnn import crnn
-    from src.network.checkpoint import load_weights
+    if config.checkpoint_path and config.onnx_file:
+        raise ConfigError("both checkpoint_path and onnx_file are given; leave one out")
+    if not config.checkpoint_path and (config.onnx_file or config.device_target in ("auto", "CPU")):
+        from src.deploy.onnx.network import PROVIDERS, load_onnx  # onnxruntime is loaded only where it computes
 
-    network = crnn(config, full_precision)
-    load_weights(network, checkpoint)
-    return network.set_train(False)
+        config.onnx_file = config.onnx_file or str(PRETRAINED_ONNX)
+        network, charset = load_onnx(config)
+        return network, charset, f"onnxruntime with the {PROVIDERS[config.device_target][0]}"
+    from src.model_utils.context import set_up_context  # MindSpore is loaded only where it computes
 
+    description = set_up_context(config, own_operators=True)
+    from src.network.trained import load_trained  # after the context, which decides how the CPU computes
 
-def load_recogniser(config: Config, batch_size: int, one_by_one: bool = False,
-                    pretrained: bool = False) -> tuple[Forward, Charset]:
-    """Builds the network of ``config.checkpoint_path`` and loads its weights, see :func:`open_checkpoint`.
-
-    Args:
-        config: the options.
-        batch_size: images of a full batch.
-        one_by_one: the program reads images one at a time when they have several widths.
-        pretrained: without a path, the checkpoint that comes with the program goes first.
-
-    Raises:
-        CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
-    """
-    from src.model_utils.context import speed_up
-    from src.network.forward import network_forward
-    from src.network.precision import reading_precision
-
-    checkpoint = open_checkpoint(config, pretrained=pretrained)
-    network = load_network(config, checkpoint, full_precision=True)
-    speed_up(network, config, reading_precision(config), frozen=True)
-    # Images of several widths are read one at a time.
-    several = len(InputSpec.from_config(config).all_widths) > 1
-    forward = network_forward(network, 1 if one_by_one and several else batch_size)
-    return forward, Charset.from_config(config.label_dict)
+    network, charset = load_trained(config, config.batch_size, one_by_one=True, pretrained=True)
+    return network, charset, description

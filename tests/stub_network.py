@@ -35,6 +35,6 @@ def install(monkeypatch, texts) -> None:
         numbers = np.rint((level - _FIRST) / _STEP).astype(int)
         return np.stack([logits_of(texts[number]) for number in numbers], axis=1)
 
-    for place in ("src.recogniser", "src.evaluation.checkpoint_run"):
-        monkeypatch.setattr(f"{place}.load_recogniser", lambda config, batch_size, **_: (forward, CHARSET))
+    for place in ("src.network.trained", "src.evaluation.checkpoint_run"):
+        monkeypatch.setattr(f"{place}.load_trained", lambda config, batch_size, **_: (forward, CHARSET))
     monkeypatch.setattr("src.model_utils.context.set_up_context", lambda config, **_: "stub")

@@ -15,14 +15,14 @@ from src.deploy.check import measure, probes, require_close
 from src.deploy.metadata import ModelInfo, sidecar_path, write_sidecar
 from src.deploy.mindir.files import load_mindir, write_mindspore
 from src.deploy.onnx.graph import build_onnx, to_bytes
+from src.deploy.onnx.network import OnnxNetwork
 from src.deploy.onnx.quantise import quantise
-from src.deploy.onnx.recogniser import OnnxNetwork
 from src.deploy.targets import Sizes, sizes_for, target_path, written
 from src.model_utils.config import Config
 from src.network.forward import network_forward
+from src.network.trained import load_network, open_checkpoint
 from src.reading.greedy import GreedyDecoder
 from src.reading.reading import Forward
-from src.recogniser import load_network, open_checkpoint
 
 _CALIBRATION_BATCH = 20
 

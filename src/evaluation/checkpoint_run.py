@@ -4,7 +4,7 @@ from src.distributed.ranks import quiet_unless_first
 from src.evaluation.run import run_evaluation
 from src.metric import result_lines
 from src.model_utils.config import Config
-from src.recogniser import load_recogniser
+from src.network.trained import load_trained
 
 
 def evaluate_checkpoint(config: Config) -> int:
@@ -15,7 +15,7 @@ def evaluate_checkpoint(config: Config) -> int:
     """
     ranks = ranks_of(config)
     with quiet_unless_first(ranks):
-        forward, charset = load_recogniser(config, config.batch_size)
+        forward, charset = load_trained(config, config.batch_size)
         print(config.describe(changed_only=True))
         result = run_evaluation(config, forward, charset, f"checkpoint: {config.checkpoint_path}", ranks)
         print(*result_lines(result.correct, result.total), sep="\n", flush=True)

@@ -195,6 +195,7 @@ def load_config(
     *,
     description: str = "",
     positional: str = "",
+    uses: Sequence[str] = (),
     fallback_overlay: str | os.PathLike | None = None,
     fallback_unless: Sequence[str] = ("train_dataset_path",),
 ) -> Config:
@@ -207,6 +208,8 @@ def load_config(
         description: what the program does, for ``--help``.
         positional: what words outside of keys stand for, such as ``IMAGE|FOLDER ...``; empty when there are none.
             They end up in ``config.arguments``.
+        uses: the groups and keys the program knows, in the order of its ``--help``; another key on the command line is
+            an error, while files may hold all keys, as they are shared by several programs. Empty: all.
         fallback_overlay: file to lay over the defaults (relative to the repository) for a start that says nothing
             about data: without ``--config_path`` and without a value for any key of ``fallback_unless``.
         fallback_unless: the keys that keep the fallback away.
@@ -219,9 +222,15 @@ def load_config(
     if missing:
         raise ConfigError(f"{DEFAULT_CONFIG}: key {missing[0]} is missing; put it back")
     line = parse(sys.argv[1:] if argv is None else argv, options, list(RETIRED_KEYS), positional)
+    used = {name: option for word in uses or {option.group: None for option in options.values()}
+            for name, option in options.items() if word in (name, option.group)}
     if line.help:
-        print(help_text(options, description, positional), end="", flush=True)
+        print(help_text(used, description, positional), end="", flush=True)
         raise SystemExit(0)
+    for key, _ in line.values:
+        if key in options and key not in used:
+            raise ConfigError(f"command line: {key} has no effect in this program; leave it out (--help lists the "
+                              "options it has)")
     config = Config(options)
     # The defaults themselves are a layer too: someone may have edited a derived key, or its source, right there.
     config._overlay(read_yaml(DEFAULT_CONFIG), os.path.relpath(DEFAULT_CONFIG))

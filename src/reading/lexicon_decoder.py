@@ -91,9 +91,34 @@ class LexiconDecoder:
             score = ctc.text_log_probability(em, image, labels, lengths)
         possible = best_score > -np.inf
         self.report.unread += int((~possible).sum())
-        confidence = shares(image, score, row).tolist()
+        confidence = np.append(shares(image, score, em.images), 0.0)[row].tolist()  # row is -1 where there is no word
         return [Reading(name, p) if can_be else Reading("", 0.0)
                 for name, p, can_be in zip(names, confidence, possible.tolist(), strict=True)]
+
+    def ranked(self, logits: np.ndarray) -> list[list[Reading]]:
+        """The words that come near the best one on each image, most probable first; for a shared lexicon.
+
+        Args:
+            logits: ``(T, N, C)`` network output.
+
+        Returns:
+            N lists of readings, the first of each what a call gives; empty where no word is possible.
+
+        Raises:
+            ConfigError, DataError: as a call.
+        """
+        em = ctc.emissions(logits, self.charset.class_num)
+        best, best_score = self._search(em)
+        image, word = self.lexicon.rivals(em, best, best_score)
+        if self.temperature != 1.0:
+            em = ctc.emissions(logits, self.charset.class_num, self.temperature)
+        score = ctc.text_log_probability(em, image, self.lexicon.labels[word], self.lexicon.lengths[word])
+        share = shares(image, score, em.images)
+        readings: list[list[Reading]] = [[] for _ in range(em.images)]
+        for row in np.lexsort((-score, image)):
+            if score[row] > -np.inf:
+                readings[image[row]].append(Reading(self.lexicon.words[word[row]], float(share[row])))
+        return readings
 
     def _search(self, em: ctc.Emissions) -> tuple[np.ndarray, np.ndarray]:
         if self.delta is None:
@@ -143,20 +168,21 @@ class LexiconDecoder:
         self.report.example([words[i] for i in rows[:5]])
 
 
-def shares(image: np.ndarray, log_p: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """The confidences of the words read, see :class:`LexiconDecoder`.
+def shares(image: np.ndarray, log_p: np.ndarray, images: int) -> np.ndarray:
+    """The confidences of words, see :class:`LexiconDecoder`.
 
     Args:
         image: ``(P,)`` image of every word.
         log_p: ``(P,)`` its log probability there.
-        row: ``(N,)`` which of these was read on each image, -1 for none.
+        images: how many there are.
 
     Returns:
-        ``(N,)``, 0 for images without a word.
+        ``(P,)``.
     """
-    inside = np.bincount(image, np.exp(log_p), len(row))
+    p = np.exp(log_p)
+    inside = np.bincount(image, p, images)
     total = inside + np.maximum(1 - inside, 0) / _LEXICON_ODDS
-    return np.minimum(np.exp(np.append(log_p, -np.inf)[row]) / total, 1.0)
+    return np.minimum(p / total[image], 1.0)
 
 
 def best_of_groups(group: np.ndarray, score: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

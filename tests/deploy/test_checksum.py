@@ -8,7 +8,7 @@ from src.common.errors import CheckpointError
 from src.deploy import checksum
 from src.deploy.metadata import ModelInfo, read_sidecar, sidecar_path, write_sidecar
 from src.deploy.onnx.graph import to_bytes
-from src.deploy.onnx.recogniser import OnnxNetwork
+from src.deploy.onnx.network import OnnxNetwork
 from src.network.checkpoint import read_checkpoint
 from tests.onnx_models import make_onnx
 

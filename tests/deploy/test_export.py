@@ -12,7 +12,6 @@ import pytest
 from mindspore import Tensor, nn
 
 import export
-from src import recogniser
 from src.common.charset import Charset, normalise
 from src.common.errors import CheckpointError, ConfigError, CRNNError, DataError
 from src.crnn import build_network
@@ -21,9 +20,10 @@ from src.deploy import exporter
 from src.deploy.check import measure, probe_batch, require_close
 from src.deploy.exporter import in_batches, read_images
 from src.deploy.metadata import read_sidecar
-from src.deploy.onnx.recogniser import OnnxNetwork
+from src.deploy.onnx.network import OnnxNetwork
 from src.deploy.targets import read_formats, sizes_for, target_path
 from src.model_utils.config import load_config
+from src.network import trained
 from src.network.checkpoint import load_weights, read_checkpoint
 from tests.conftest import REPO
 from tests.onnx_models import CHARACTERS, write_checkpoint
@@ -248,8 +248,8 @@ def test_target_that_cannot_be_written(checkpoints, tmp_path, file_format):
 
 
 def test_checkpoints_that_cannot_be_used(checkpoints, tmp_path, monkeypatch):
-    monkeypatch.setattr(recogniser, "QUICKSTART_CHECKPOINT", tmp_path / "none.ckpt")
-    monkeypatch.setattr(recogniser, "PRETRAINED_CHECKPOINT", tmp_path / "none.ckpt")
+    monkeypatch.setattr(trained, "QUICKSTART_CHECKPOINT", tmp_path / "none.ckpt")
+    monkeypatch.setattr(trained, "PRETRAINED_CHECKPOINT", tmp_path / "none.ckpt")
     for words, part in (([], "add --ckpt_file=FILE"), ([f"--ckpt_file={tmp_path}"], "is a folder"),
                         ([f"--ckpt_file={checkpoints['V2']}", "--model_version=V1"], "trained with model_version 'V2'"),
                         ([f"--ckpt_file={checkpoints['V2']}", "--label_dict=abc"], "has 37 classes")):

@@ -13,6 +13,7 @@ import predict
 from src.common.errors import ConfigError
 from src.network.checkpoint import read_checkpoint
 from src.render import RenderStyle, write_synth
+from src.report.prediction import known_text
 from tests.conftest import REPO
 
 FOLDER = REPO / "pretrained"
@@ -52,8 +53,8 @@ def test_predict_reads_with_them_by_default(drawn, capsys):
     assert predict.main(["--device_target=CPU", str(drawn)]) == 0
     out, err = capsys.readouterr()
     rows = [line.split("\t") for line in out.splitlines()]
-    assert len(rows) == 60 and f"using {FOLDER / 'crnn_v2.ckpt'}" in err
-    right = [predict.known_text(path).lower() == text for path, text, _ in rows]
+    assert len(rows) == 60 and f"using {FOLDER / 'crnn_v2_int8.onnx'}" in err and "onnxruntime" in err
+    right = [known_text(path).lower() == text for path, text, _ in rows]
     confidence = np.array([float(row[2]) for row in rows])
     assert sum(right) >= 51
     assert confidence[right].mean() > 0.7 and (confidence >= 0).all() and (confidence <= 1).all()
@@ -104,7 +105,7 @@ def test_predict_reads_with_a_lexicon_or_a_beam(drawn, tmp_path, capsys):
 
 @pytest.mark.parametrize(("name", "least"), [("crnn_v2_fp16.onnx", 59), ("crnn_v2_int8.onnx", 56)])
 def test_the_onnx_files_read_the_same(drawn, tmp_path, capsys, name, least):
-    predict.main(["--device_target=CPU", str(drawn)])
+    predict.main(["--device_target=CPU", f"--checkpoint_path={FOLDER / 'crnn_v2.ckpt'}", str(drawn)])
     texts = {path.rpartition("/")[2]: text for path, text, _ in
              (line.split("\t") for line in capsys.readouterr().out.splitlines())}
     table = tmp_path / "x.tsv"

@@ -5,13 +5,13 @@ import numpy as np
 import onnx
 import pytest
 
-from src import recogniser
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.crnn import build_network
 from src.data.preprocess import InputSpec
 from src.deploy.metadata import ModelInfo, read_sidecar
 from src.model_utils.config import load_config
+from src.network import trained as trained_network
 from src.network.checkpoint import read_checkpoint, write_checkpoint
 from tools.release_weights import main
 
@@ -74,7 +74,7 @@ def test_the_checkpoints_temperature_is_used_unless_the_user_gives_one(trained, 
             ([f"--config_path={tmp_path}/saved.yaml"], released, 1.3),
             ([f"--config_path={tmp_path}/fitted.yaml"], released, 1.7), ([], trained, 1.0)):
         config = load_config([f"--checkpoint_path={path}", *words])
-        recogniser.open_checkpoint(config)
+        trained_network.open_checkpoint(config)
         assert config.temperature == expected
 
 
@@ -99,21 +99,21 @@ def test_a_temperature_that_is_none(tmp_path, wrong):
     path = str(tmp_path / "x.ckpt")
     write_checkpoint(path, build_network("V2", 4, 8), {**FACTS, "temperature": wrong})
     with pytest.raises(CheckpointError, match=f"^{path}: its temperature is .* must be a number above 0"):
-        recogniser.open_checkpoint(load_config([f"--checkpoint_path={path}"]))
+        trained_network.open_checkpoint(load_config([f"--checkpoint_path={path}"]))
 
 
 def test_which_checkpoint_is_taken_without_a_path(trained, released, monkeypatch, capsys):
     def chosen(**how):
         config = load_config([])
-        recogniser.open_checkpoint(config, **how)
+        trained_network.open_checkpoint(config, **how)
         assert f"no checkpoint_path given: using {config.checkpoint_path}" in capsys.readouterr().err
         return config.checkpoint_path
 
-    monkeypatch.setattr(recogniser, "QUICKSTART_CHECKPOINT", Path(trained))
-    monkeypatch.setattr(recogniser, "PRETRAINED_CHECKPOINT", Path(released))
+    monkeypatch.setattr(trained_network, "QUICKSTART_CHECKPOINT", Path(trained))
+    monkeypatch.setattr(trained_network, "PRETRAINED_CHECKPOINT", Path(released))
     assert chosen() == trained and chosen(pretrained=True) == released
-    monkeypatch.setattr(recogniser, "QUICKSTART_CHECKPOINT", recogniser.ROOT / "none.ckpt")
+    monkeypatch.setattr(trained_network, "QUICKSTART_CHECKPOINT", trained_network.ROOT / "none.ckpt")
     assert chosen() == released
-    monkeypatch.setattr(recogniser, "PRETRAINED_CHECKPOINT", recogniser.ROOT / "none.ckpt")
+    monkeypatch.setattr(trained_network, "PRETRAINED_CHECKPOINT", trained_network.ROOT / "none.ckpt")
     with pytest.raises(CheckpointError, match="none trained yet: .* or add --checkpoint_path=FILE"):
         chosen()

@@ -19,10 +19,10 @@ from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError, CRNNError
 from src.data.preprocess import InputSpec
 from src.deploy.metadata import ModelInfo, read_sidecar, write_sidecar
-from src.deploy.onnx import recogniser as onnx_recogniser
+from src.deploy.onnx import network as onnx_network
 from src.deploy.onnx.graph import build_onnx
+from src.deploy.onnx.network import OnnxNetwork, choose_device, load_onnx
 from src.deploy.onnx.quantise import quantise
-from src.deploy.onnx.recogniser import OnnxNetwork, choose_device, load_onnx_recogniser
 from src.model_utils.config import load_config
 from tests.conftest import REPO
 from tests.onnx_models import CHARACTERS, EPSILON, make_onnx, network_weights, write_onnx
@@ -173,7 +173,7 @@ def test_runs_where_mindspore_is_not_installed(bare_python, onnx_file, word_set,
 def test_takes_over_what_the_file_tells(tmp_path):
     file = write_onnx(tmp_path / "x.onnx", make_onnx("V1", "Abc日", hidden=32, width=160))
     config = load_config([f"--onnx_file={file}"])
-    network, charset = load_onnx_recogniser(config)
+    network, charset = load_onnx(config)
     assert charset.characters == config.label_dict == "Abc日"
     assert (config.model_version, config.image_width, config.class_num) == ("V1", 160, 5)
     assert "V1" in network.describe() and "width 160" in network.describe()
@@ -184,7 +184,7 @@ def test_takes_over_the_temperature_unless_the_user_gives_one(tmp_path):
     file = write_onnx(tmp_path / "x.onnx", build_onnx(network_weights(hidden=32), info, EPSILON))
     for words, expected in (([], 1.5), (["--temperature=2"], 2.0)):
         config = load_config([f"--onnx_file={file}", *words])
-        load_onnx_recogniser(config)
+        load_onnx(config)
         assert config.temperature == expected
 
 
@@ -193,17 +193,17 @@ def test_takes_over_how_images_keep_their_ratio(tmp_path, word_set, capsys):
     info = ModelInfo.of(Charset(CHARACTERS), "V2", spec)
     file = write_onnx(tmp_path / "x.onnx", build_onnx(network_weights(hidden=32), info, EPSILON))
     config = load_config([f"--onnx_file={file}"])
-    network, _ = load_onnx_recogniser(config)
+    network, _ = load_onnx(config)
     assert network.info == info and InputSpec.from_config(config) == network.info.spec == spec
     eval_onnx.main(arguments(file, word_set, "--batch_size=3"))  # words of several widths
     assert "total num: 11" in capsys.readouterr().out
     config = load_config([f"--onnx_file={file}", "--keep_ratio=False"])  # as with checkpoints, the user may
-    load_onnx_recogniser(config)
+    load_onnx(config)
     assert InputSpec.from_config(config) == InputSpec()
     info = ModelInfo.of(Charset(CHARACTERS), "V2", InputSpec(width=120, widths=(120,)))
     file = write_onnx(file, build_onnx(network_weights(hidden=32), info, EPSILON, width=120))
     config = load_config([f"--onnx_file={file}"])
-    load_onnx_recogniser(config)
+    load_onnx(config)
     assert InputSpec.from_config(config) == InputSpec(width=120, widths=(120,))
 
 
@@ -212,7 +212,7 @@ def test_takes_over_how_images_keep_their_ratio(tmp_path, word_set, capsys):
 def test_contradicting_options(tmp_path, option, part):
     file = write_onnx(tmp_path / "x.onnx", make_onnx(hidden=32, width=100))
     with pytest.raises(CheckpointError, match=f"was exported with {part}.*command line"):
-        load_onnx_recogniser(load_config([f"--onnx_file={file}", option]))
+        load_onnx(load_config([f"--onnx_file={file}", option]))
 
 
 def test_long_images_need_a_network_of_any_width(tmp_path):
@@ -287,14 +287,14 @@ def test_files_that_are_no_crnn(tmp_path, onnx_file):
                        ("half.onnx", "not an ONNX file"), ("digits.onnx", "holds another network"),
                        ("none.onnx", "does not exist"), ("", "is a folder")):
         with pytest.raises(CheckpointError, match=part) as caught:
-            load_onnx_recogniser(load_config([f"--onnx_file={tmp_path / name}"]))
+            load_onnx(load_config([f"--onnx_file={tmp_path / name}"]))
         assert str(tmp_path / name).rstrip("/") in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_no_file_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="add --onnx_file=FILE"):
-        load_onnx_recogniser(load_config([]))
+        load_onnx(load_config([]))
 
 
 @pytest.mark.parametrize(("available", "target", "chosen"), [
@@ -317,7 +317,7 @@ def test_missing_provider(monkeypatch, target, part):
 
 def test_provider_that_does_not_start(monkeypatch, onnx_file):
     """onnxruntime falls back to the CPU without a word."""
-    monkeypatch.setitem(onnx_recogniser.PROVIDERS, "GPU", ("XProvider", "x"))
+    monkeypatch.setitem(onnx_network.PROVIDERS, "GPU", ("XProvider", "x"))
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **k: type("S", (), {
         "get_providers": lambda self: ["CPUExecutionProvider"]})())
     with pytest.raises(ConfigError, match="could not start the XProvider"):

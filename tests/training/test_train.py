@@ -11,6 +11,7 @@ import train
 from src.common.errors import CheckpointError, ConfigError, DataError
 from src.network.checkpoint import read_checkpoint
 from src.render.layout import chunks
+from src.report.prediction import known_text
 from tests.stub_network import install, write_image
 from tests.words import WORDS, draw_word, write_synth_set
 
@@ -206,16 +207,16 @@ def test_predict_names_files_that_are_not_utf8(tmp_path, monkeypatch, capsys):
     install(monkeypatch, ["fox"])
     write_image(tmp_path / "a.png", 0)
     (tmp_path / "a.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
-    assert predict.main([str(tmp_path)]) == 0
+    assert predict.main(["--checkpoint_path=stub.ckpt", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path}/caf\\xe9.png\tfox\t")
 
 
 def test_words_in_file_names(tmp_path):
     chunk = next(chunks({"train": 1}))
     for word in ("Fox", "caf\u00e9", "a_b"):
-        assert predict.known_text(chunk.path(0, word, 3)) == word
-    assert predict.known_text(chunk.path(0, "\u00e9" * 60, 3)) is None, "the name holds a part of it"
-    assert predict.known_text("fox.png") is None
+        assert known_text(chunk.path(0, word, 3)) == word
+    assert known_text(chunk.path(0, "\u00e9" * 60, 3)) is None, "the name holds a part of it"
+    assert known_text("fox.png") is None
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -221,7 +221,7 @@ def export_for_lite(checkpoint_path: str | os.PathLike, out_path: str | os.PathL
     from src.deploy.targets import Sizes, written
     from src.model_utils.config import load_config
     from src.network.forward import network_forward
-    from src.recogniser import load_network, open_checkpoint
+    from src.network.trained import load_network, open_checkpoint
 
     words = {"checkpoint_path": os.fspath(checkpoint_path), "image_width": width, "label_dict": label_dict}
     config = load_config([f"--{key}={value}" for key, value in words.items() if value is not None])

@@ -1,6 +1,8 @@
-"""An ONNX file ready to read, through onnxruntime; needs no MindSpore."""
+"""A network in an ONNX file, through onnxruntime; needs no MindSpore."""
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import onnxruntime
 
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
+from src.common.system import available_cores
 from src.deploy import checksum
 from src.deploy.metadata import ModelInfo
 from src.network.adopt import adopt
@@ -37,13 +40,19 @@ def choose_device(target: str) -> str:
     return target
 
 
+# Images that one call of onnxruntime takes on the CPU. More are no faster, and a file with 8-bit integers takes one:
+# its LSTMs scale the numbers of all images of a call together, so that a reading would depend on its neighbours (it did
+# for 8 of the 647 words of SVT).
+_TOGETHER, _TOGETHER_INT8 = 8, 1
+
+
 class OnnxNetwork:
     """A CRNN in an ONNX file; calling it maps images (N, 3, 32, W) to class scores (T, N, class_num).
 
     Args:
         path: the file.
         device: "CPU", "GPU" or "Ascend", see :func:`choose_device`.
-        threads: of onnxruntime; 0 takes one for each core.
+        threads: that compute, each an image or a few; 0 takes one for each core.
 
     Attributes:
         info: its facts; None when the file has no metadata of this project.
@@ -64,7 +73,7 @@ class OnnxNetwork:
         _check(self.path)
         provider = PROVIDERS[device][0]
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1  # a core each for several calls costs less than one call on all cores
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
@@ -75,6 +84,7 @@ class OnnxNetwork:
         if self._session.get_providers()[0] != provider:
             raise ConfigError(f"onnxruntime could not start the {provider}; check the driver of the {device}, or take "
                               "--device_target=CPU")
+        self._threads, self._on_cpu = threads or available_cores(), device == "CPU"
         self._read_shapes()
         properties = self._session.get_modelmeta().custom_metadata_map
         self.info = ModelInfo.from_mapping(properties, self.path) if "label_dict" in properties else None
@@ -101,16 +111,24 @@ class OnnxNetwork:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Maps images (N, 3, 32, W) float32 to class scores (T, N, class_num) float32."""
-        count = len(images)
-        if self.batch in (None, count):
-            return self._session.run(None, {self._input: images})[0]
-        parts = []
-        for first in range(0, count, self.batch):
-            part = images[first:first + self.batch]
-            missing = self.batch - len(part)
-            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
-            parts.append(self._session.run(None, {self._input: part})[0])
-        return np.concatenate(parts, axis=1)[:, :count]
+        together = self.batch or (max(1, len(images)) if not self._on_cpu else
+                                  _TOGETHER_INT8 if self.info and self.info.weights == "int8" else _TOGETHER)
+        parts = [images[first:first + together] for first in range(0, len(images), together)] or [images]
+        many = len(parts) > 1 and self._threads > 1 and self._on_cpu
+        scores = [*(self._pool.map if many else map)(self._run, parts)]
+        return np.concatenate(scores, axis=1) if len(scores) > 1 else scores[0]
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads)
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        """Class scores of one call's images; they are filled up where the file wants more."""
+        missing = (self.batch or len(images)) - len(images)
+        if missing:
+            images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
+        scores = self._session.run(None, {self._input: images})[0]
+        return scores[:, :-missing] if missing else scores
 
 
 def _check(path: str) -> None:
@@ -126,7 +144,7 @@ def _check(path: str) -> None:
         print(f"note: {path} carries no checksum, so that damage to it cannot be found out", file=sys.stderr)
 
 
-def load_onnx_recogniser(config: Any) -> tuple[OnnxNetwork, Charset]:
+def load_onnx(config: Any) -> tuple[OnnxNetwork, Charset]:
     """Opens the ONNX file a configuration names; the configuration takes over what the file tells.
 
     Args:

@@ -1,0 +1,44 @@
+"""The next best readings of an image, for people who want to see what else it could have been."""
+import numpy as np
+
+from src.common.charset import Charset
+from src.reading import ctc
+from src.reading.beam import prefix_beam_search
+from src.reading.lexicon_decoder import LexiconDecoder
+from src.reading.reading import Decoder, Reading, split_text
+
+# Prefixes kept for each text that is wanted, and at least; so many that the best texts are found.
+_WIDTH_FOR_EACH, _LEAST_WIDTH = 4, 16
+
+
+def next_best(logits: np.ndarray, charset: Charset, reading: Reading, count: int, decoder: Decoder,
+              temperature: float = 1.0) -> list[Reading]:
+    """The most probable texts beside the one that was read.
+
+    With a lexicon these are words of it, with their shares; otherwise any texts, ordered by the network's own
+    p(text | image), whatever language model chose the reading.
+
+    Args:
+        logits: ``(T, C)`` class scores of one image.
+        charset: the classes.
+        reading: what was read there; it is left out.
+        count: how many are wanted; there may be fewer.
+        decoder: what read it.
+        temperature: divides the logits.
+
+    Returns:
+        Readings, the most probable first.
+    """
+    logits = logits[:, None]
+    if isinstance(decoder, LexiconDecoder):
+        found = decoder.ranked(logits)[0]
+    else:
+        em = ctc.emissions(logits, charset.class_num, temperature)
+        width = max(_LEAST_WIDTH, _WIDTH_FOR_EACH * count)
+        labels, lengths = (part[0] for part in prefix_beam_search(em.log_probs(), width)[:2])
+        log_p = ctc.text_log_probability(em, np.zeros(len(lengths), np.int64), labels, lengths)
+        table = np.array([*charset.characters], dtype="<U1")
+        texts = split_text(table, labels[np.arange(labels.shape[1]) < lengths[:, None]], lengths)
+        order = np.argsort(-log_p, kind="stable")
+        found = [Reading(texts[i], min(float(np.exp(log_p[i])), 1.0)) for i in order if log_p[i] > -np.inf]
+    return [other for other in found if other.text != reading.text][:count]

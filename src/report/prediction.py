@@ -1,0 +1,115 @@
+"""The body of predict.py: finds the images, reads them in batches, prints and draws what was read."""
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from src.common.errors import DataError
+from src.common.files import printable
+from src.common.progress import Progress
+from src.data.image_files import find_images
+from src.data.preprocess import decode_image, read_image
+from src.model_utils.config import Config
+from src.recogniser import PRETRAINED_ONNX, Recogniser
+from src.report.readings import ReadingPrinter
+
+STANDARD_INPUT = "-"
+# An image at least so high in pixels, read with less confidence than this, is probably a photograph.
+_LIKE_A_PHOTOGRAPH, _UNSURE = 300, 0.5
+
+
+def predict(config: Config, pipe: BinaryIO) -> int:
+    """Reads the images that a configuration names; every fault of one image is told, and the others are read.
+
+    Args:
+        config: of predict.py; its arguments are files, folders and ``-``.
+        pipe: where an image named ``-`` comes from.
+
+    Returns:
+        The exit code: 1 when an image could not be read.
+
+    Raises:
+        DataError: no image is named, or a folder holds none.
+        ConfigError, CheckpointError: the network or the decoder cannot be had.
+    """
+    paths, missing = _paths(config.arguments)
+    config.batch_size = min(config.batch_size, len(paths))
+    given = bool(config.onnx_file or config.checkpoint_path)
+    recogniser = Recogniser.from_config(config)
+    decoding = recogniser.decoding  # faults of the decoder come before the first reading
+    if not given and config.onnx_file:
+        print(f"no onnx_file or checkpoint_path given: using {PRETRAINED_ONNX}", file=sys.stderr)
+    print(f"{recogniser.description}; {decoding.description}", file=sys.stderr, flush=True)
+    printer = ReadingPrinter(config.output, config.top)
+    shown, failed = [], len(missing)
+    for argument, error in missing:
+        print(f"error: {error}", file=sys.stderr)
+        printer.add_failure(argument, str(error))
+    with Progress(len(paths), "reading", enabled=config.show_progress != "never" and len(paths) > 1) as progress:
+        for first in range(0, len(paths), config.batch_size):
+            some = paths[first:first + config.batch_size]
+            images = [*_images(some, pipe)]
+            results = iter(recogniser.read_arrays([image for image in images if not isinstance(image, DataError)]))
+            progress.clear()
+            for path, image in zip(some, images, strict=True):
+                if isinstance(image, DataError):
+                    failed += 1
+                    print(f"error: {image}", file=sys.stderr)
+                    printer.add_failure(path, str(image))
+                    continue
+                result = next(results)
+                printer.add(path, result)
+                if result.confidence < _UNSURE and image.shape[0] >= _LIKE_A_PHOTOGRAPH:
+                    print(f"note: {printable(path)} is {image.shape[1]} x {image.shape[0]} pixels and was read with "
+                          "little confidence; words are not searched for in photographs: cut one word out",
+                          file=sys.stderr)
+                if config.picture:
+                    shown.append((image, result.text, result.confidence, known_text(path)))
+            sys.stdout.flush()
+            progress.update(len(some))
+    printer.close()
+    for line in decoding.report():
+        print(line, file=sys.stderr)
+    if shown:
+        from src.common.picture import draw_sheet, write_picture  # here: without a picture nothing is drawn
+
+        write_picture(config.picture, draw_sheet(shown))
+        print(f"picture: {config.picture}", file=sys.stderr)
+    if failed:
+        print(f"{failed} of {len(paths) + len(missing)} images could not be read", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _paths(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, DataError]]]:
+    """The images of all arguments in order, and the arguments that lead to none with the reason.
+
+    Raises:
+        DataError: not one image.
+    """
+    paths, missing = [], []
+    for argument in arguments or find_images(()):
+        try:
+            paths += [argument] if argument == STANDARD_INPUT else find_images((argument,))
+        except DataError as error:
+            missing.append((argument, error))
+    if not paths:
+        raise missing[0][1]
+    return paths, missing
+
+
+def _images(paths: list[str], pipe: BinaryIO) -> Iterator[np.ndarray | DataError]:
+    """Each image, or what is wrong with it."""
+    for path in paths:
+        try:
+            yield decode_image(pipe.read()) if path == STANDARD_INPUT else read_image(path)
+        except DataError as error:
+            yield DataError(f"standard input: {error}") if path == STANDARD_INPUT else error
+
+
+def known_text(path: str) -> str | None:
+    """The word in a file name of the MJSynth form ``12_Word_3456.jpg``; None for any other name or a cut word."""
+    from src.render.layout import unescape  # here: only pictures need it
+    parts = Path(path).stem.split("_")
+    return unescape(parts[1]) if len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit() else None

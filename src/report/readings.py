@@ -1,0 +1,84 @@
+"""What was read, printed for people and programs: tab-separated lines, CSV, JSON, a table."""
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from src.common.files import printable
+from src.reading.reading import Reading
+from src.recogniser import Result
+
+
+class ReadingPrinter:
+    """Prints the reading of one image after the other in one of the forms of ``--output``.
+
+    Args:
+        form: 'tsv', 'csv', 'json', 'jsonl' or 'table'.
+        top: readings of each image.
+        write: prints a line.
+    """
+
+    def __init__(self, form: str, top: int = 1, write: Callable[[str], None] = print) -> None:
+        self._form, self._top, self._write = form, top, write
+        self._rows: list[list[str]] = []
+        self._count = 0
+        if form == "csv":
+            self._write(_csv_line(self._heading()))
+
+    def _heading(self) -> list[str]:
+        return ["path", *(f"{name}{'' if n == 1 else f'_{n}'}" for n in range(1, self._top + 1)
+                          for name in ("text", "confidence"))]
+
+    def add(self, path: str, result: Result) -> None:
+        """Prints one image."""
+        readings = [Reading(result.text, result.confidence)]
+        if self._top > 1:
+            readings += result.next_best(self._top - 1)
+        if self._form in ("json", "jsonl"):
+            self._add_object({"path": printable(path), "text": result.text, "confidence": round(result.confidence, 6),
+                              "characters": [{"text": c.text, "steps": list(c.steps),
+                                              "columns": [round(x, 1) for x in c.columns]} for c in result.characters],
+                              **self._others(readings[1:])})
+            return
+        cells = [printable(path)]
+        for reading in readings:
+            cells += [reading.text, f"{reading.confidence:.4f}"]
+        if self._form == "table":
+            self._rows.append(cells)
+        else:
+            self._write(_csv_line(cells) if self._form == "csv" else "\t".join(cells))
+
+    def add_failure(self, path: str, error: str) -> None:
+        """Notes an image that could not be read: an object with ``error`` in JSON, nothing in the other forms."""
+        if self._form in ("json", "jsonl"):
+            self._add_object({"path": printable(path), "error": error})
+
+    def close(self) -> None:
+        """Prints what waits for the last image."""
+        if self._form == "json":
+            self._write("[]" if not self._count else "]")
+        if self._form == "table" and self._rows:
+            rows = [self._heading(), *self._rows]
+            widths = [max(len(row[n]) for row in rows if n < len(row)) for n in range(max(map(len, rows)))]
+            for row in rows:
+                self._write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip())
+
+    def _others(self, readings: Sequence[Reading]) -> dict[str, Any]:
+        if self._top == 1:
+            return {}
+        return {"next_best": [{"text": reading.text, "confidence": round(reading.confidence, 6)}
+                              for reading in readings]}
+
+    def _add_object(self, entry: dict[str, Any]) -> None:
+        line = json.dumps(entry, ensure_ascii=False)
+        if self._form == "json":
+            line = ("," if self._count else "[") + line
+        self._count += 1
+        self._write(line)
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
