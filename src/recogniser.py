@@ -117,12 +117,12 @@ class Recogniser:
                  lexicon: str | os.PathLike | Sequence[str] | None = None, **options: Any) -> None:
         config = Config(read_options(DEFAULT_CONFIG))
         for name, value in options.items():
-            setattr(config, name, value)
+            config.give(name, value)
         if model is not None:
-            setattr(config, "onnx_file" if os.fspath(model).endswith(".onnx") else "checkpoint_path", model)
+            config.give("onnx_file" if os.fspath(model).endswith(".onnx") else "checkpoint_path", model)
         words = None if lexicon is None or isinstance(lexicon, str | os.PathLike) else list(lexicon)
         if lexicon is not None and words is None:
-            config.lexicon = lexicon
+            config.give("lexicon", lexicon)
         self._set_up(config, words)
 
     @classmethod

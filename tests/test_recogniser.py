@@ -134,6 +134,9 @@ def test_what_cannot_be_opened(tmp_path):
         Recogniser(tmp_path / "none.onnx")
     with pytest.raises(ConfigError, match="both checkpoint_path and onnx_file"):
         Recogniser("x.onnx", checkpoint_path="y.ckpt")
+    with pytest.raises(CheckpointError, match="exported with model_version 'V2', but the call says 'V1'"):
+        Recogniser(model_version="V1")
+    assert Recogniser(temperature=1).temperature == 1 != Recogniser().temperature
     with pytest.raises(AttributeError, match="beam_width"):
         Recogniser(beam_widht=3)
 

@@ -58,13 +58,25 @@ class Config:
         raise AttributeError(f"the configuration has no key {name}{nearest(name, values)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        self._set(name, value, _PROGRAM)
+
+    def give(self, name: str, value: Any) -> None:
+        """Sets a key as the user's wish: no file of a network overrules it.
+
+        Raises:
+            AttributeError: there is no such key.
+            ConfigError: the value is not accepted.
+        """
+        self._set(name, value, "call")
+
+    def _set(self, name: str, value: Any, origin: str) -> None:
         if name not in self._values:
             raise AttributeError(f"the configuration has no key {name}{nearest(name, self._values)}")
         is_text = isinstance(value, str | os.PathLike | None)
         if self._options[name].kind is str and not is_text:
-            raise ConfigError(f"{_PROGRAM}: {name}: expected text, got {value!r}")
+            raise ConfigError(f"{origin}: {name}: expected text, got {value!r}")
         text = "" if value is None else os.fspath(value) if is_text else str(value)
-        self._overlay([Entry(name, text, 0)], _PROGRAM)
+        self._overlay([Entry(name, text, 0)], origin)
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, Config) else NotImplemented
