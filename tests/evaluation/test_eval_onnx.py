@@ -220,10 +220,10 @@ def test_long_images_need_a_network_of_any_width(tmp_path):
         file = write_onnx(tmp_path / "x.onnx", make_onnx(hidden=32, width=width))
         config = load_config([f"--onnx_file={file}", "--long_width=200"])
         if width is None:
-            load_onnx_recogniser(config)
+            load_onnx(config)
             continue
         with pytest.raises(ConfigError, match="long_width 200 needs a network of any width, but that of .* is 100"):
-            load_onnx_recogniser(config)
+            load_onnx(config)
 
 
 def test_without_metadata_the_configuration_counts(model, word_set, tmp_path, capsys):
