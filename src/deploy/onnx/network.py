@@ -158,7 +158,7 @@ def load_onnx(config: Any) -> tuple[OnnxNetwork, Charset]:
     path = config.onnx_file or config.file_name
     if not config.onnx_file and not os.path.exists(path) and not path.endswith(".onnx"):
         path += ".onnx"
-    if not config.onnx_file and not os.path.exists(path) and not (config.is_given("onnx_file") or config.is_given("file_name")):
+    if not config.onnx_file and not os.path.exists(path) and not config.is_given("file_name"):
         raise CheckpointError(f"no ONNX file given, and there is no {path}; add --onnx_file=FILE")
     config.device_target = choose_device(config.device_target)
     network = OnnxNetwork(path, config.device_target, config.onnx_threads)
