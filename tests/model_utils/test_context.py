@@ -10,6 +10,7 @@ from src.common.errors import ConfigError
 from src.model_utils import context
 from src.model_utils.config import load_config
 from src.model_utils.device_adapter import _cpu_has_avx512
+from src.onednn import available
 from tests.conftest import REPO
 from tests.words import write_synth_set
 
@@ -55,6 +56,14 @@ def test_without_own_operators_there_is_the_cap(tmp_path):
     line, _, operators, cap, _ = run(tmp_path, own=True, CRNN_ONEDNN="0")
     assert (operators, cap) == ("stock", "AVX2") and "own operators not used (CRNN_ONEDNN=0" in line
     assert run(tmp_path, "--cpu_operators=stock", own=True)[2:4] == ["stock", "AVX2"]
+
+
+def test_float16_on_the_cpu_is_for_mindspores_operators(tmp_path):
+    usable, reason = available()
+    if not usable:
+        pytest.skip(reason)
+    line, _, operators, _, _ = run(tmp_path, "--precision=float16", "--device_target=CPU", own=True)
+    assert operators == "stock" and "own operators not used (they have no float16)" in line
 
 
 def test_device_that_is_not_there(tmp_path):
