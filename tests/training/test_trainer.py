@@ -118,6 +118,31 @@ def test_learning_rate_frame_weight_and_dropout_follow_the_step_of_the_whole_run
     assert masks == [(step, 24, 1) for step in steps], "100 columns of pixels give 24 steps"
 
 
+class Notes:
+    """Stands in for the table of a run."""
+
+    def __init__(self):
+        self.steps, self.evaluations = [], []
+
+    def note_step(self, *step):
+        self.steps.append(step)
+
+    def note_evaluation(self, done, epoch, result):
+        self.evaluations.append((done, epoch, result.accuracy))
+
+
+def test_the_table_of_a_run_gets_every_step_and_every_evaluation(make):
+    notes, trainer = Notes(), make(bad=[5], evaluate=accuracy(6))
+    trainer.record_to(notes)
+    trainer.run(Position(0, 1))
+    # Steps of the run, epoch, whether it is the epoch's last, loss, learning rate, norm, skipped.
+    expected = [(2, 1, False, 1.0, 0.125, 1.0, False), (3, 1, True, 2.0, 0.25, 1.0, False),
+                (4, 2, False, 3.0, 0.375, 1.0, False), (5, 2, False, 4.0, 0.5, 1.0, False),
+                (6, 2, True, np.nan, 0.625, 1.0, True)]
+    np.testing.assert_array_equal(np.array(notes.steps, np.float64), np.array(expected, np.float64))
+    assert notes.evaluations == [(3, 1, pytest.approx(0.6)), (6, 2, pytest.approx(0.9))]
+
+
 def test_skipped_steps_are_no_zero_loss(make, capsys):
     make(bad=range(1, 4)).run(Position())
     captured = capsys.readouterr()
