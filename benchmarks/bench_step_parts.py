@@ -97,7 +97,9 @@ def table(parts: dict[str, float], step: float, peak: float, size: int) -> str:
         owner, _, part = name.partition(": ")
         grouped[owner][part] = value
     lines = ["| part | ms a step | share | of it |", "|---|---|---|---|"]
-    for owner, own in grouped.items():
+    parts_in_order = sorted(name for name in grouped if name.startswith(("LSTM", "stage")))
+    for owner in [*parts_in_order, *(name for name in grouped if name not in parts_in_order)]:
+        own = grouped[owner]
         total = sum(own.values())
         detail = [f"{part} {value:.1f}" for part, value in sorted(own.items(), key=lambda item: -item[1])]
         if owner.startswith("stage"):

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.child import reason
 from convert_lmdb import main as convert_lmdb
+from src.onednn import available
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -85,6 +86,20 @@ def test_help_times():
     done = run("bench_programs", "--only", "help", "--repeats", 1)
     assert done.returncode == 0, done.stderr
     assert len(rows(done.stdout)) == 7
+
+
+@pytest.mark.slow
+def test_parts_of_a_training_step():
+    usable, why = available()
+    if not usable:
+        pytest.skip(f"no accelerator: {why}")
+    done = run("bench_step_parts", "--batch", 2, "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    found = [row[0] for row in rows(done.stdout)]
+    assert found == ["LSTM", "LSTM backward", *(f"stage {number}{part}" for number in range(1, 8)
+                                                for part in ("", " backward")),
+                     "CTC loss", "optimizer", "MindSpore and the rest"]
+    assert "of the roofline" in done.stdout
 
 
 @pytest.mark.slow
