@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         import mindspore as ms
 
-        from src.deploy.mindir.lite import export_for_lite
+        from src.deploy.mindir.lite_export import export_for_lite
 
         ms.set_device("CPU")
         ms.set_context(mode=ms.GRAPH_MODE)

@@ -54,7 +54,7 @@ class Models:
         self.forward = network_forward(net, 16)
 
     def file(self, batch):
-        from src.deploy.mindir.lite import export_for_lite
+        from src.deploy.mindir.lite_export import export_for_lite
 
         path = self.folder / f"batch_{batch}.mindir"
         return path if path.is_file() else export_for_lite(self.checkpoint, path, batch, 100)

@@ -12,7 +12,8 @@ from src.common.errors import CheckpointError, CRNNError
 from src.crnn import build_network
 from src.deploy.metadata import read_sidecar
 from src.deploy.mindir.files import load_mindir, write_mindspore
-from src.deploy.mindir.lite import export_for_lite, rewrite, rewrite_file
+from src.deploy.mindir.lite import rewrite, rewrite_file
+from src.deploy.mindir.lite_export import export_for_lite
 from src.deploy.mindir.unrolled import UnrolledCRNN
 from src.network.checkpoint import load_weights, read_checkpoint
 from src.network.checkpoint import write_checkpoint as save_checkpoint
