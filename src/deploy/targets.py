@@ -79,6 +79,8 @@ def target_path(config: Any, file_format: str, suffix: str = "") -> Path:
     name = config.file_name
     for ending in _ENDINGS.values():
         name = name.removesuffix(ending)
+    if config.quantize == "int8":  # crnn_int8 names the file with integers; the others are not called that
+        name = name.removesuffix("_int8")
     if not name or name.endswith(("/", os.sep)):
         raise ConfigError(f"file_name {config.file_name!r} names no file; give one such as crnn or models/crnn")
     return Path(f"{name}{suffix}{_ENDINGS[file_format]}")

@@ -310,3 +310,10 @@ def test_trained_weights_read_the_same_words(shared_data, pretrained, tmp_path, 
     print({kind: len(paths) for kind, paths in right.items()})
     assert len(right["ms"]) > 0.6 * total and right["fp32"] == right["ms"]
     assert len(right["int8"]) >= len(right["fp32"]) - 0.003 * total
+
+
+@pytest.mark.parametrize("name", ["m/crnn", "m/crnn_int8", "m/crnn_int8.onnx"])
+def test_only_the_file_with_integers_is_called_int8(name):
+    config = load_config([f"--file_name={name}", "--quantize=int8"])
+    assert [str(target_path(config, "ONNX", suffix)) for suffix in ("", "_int8")] == ["m/crnn.onnx", "m/crnn_int8.onnx"]
+    assert str(target_path(load_config(["--file_name=crnn_int8"]), "ONNX")) == "crnn_int8.onnx"
