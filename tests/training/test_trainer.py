@@ -226,9 +226,10 @@ def test_saved_checkpoints_are_evaluated_once_where_they_are_still_kept(make, tm
     assert best.values["vgg.count"] == 5 and (best.info["epoch_num"], best.info["step_in_epoch"]) == (1, 2)
 
 
-def test_weights_at_the_end_of_an_epoch_are_the_ones_evaluated(make, tmp_path):
+def test_weights_at_the_end_of_an_epoch_are_the_ones_evaluated(make, tmp_path, capsys):
     trainer = make(evaluate=accuracy(6))
     trainer.run(Position())
+    assert "End training, the best acc is: 1.000000, the best acc epoch is 2" in capsys.readouterr().out
     assert read_checkpoint(str(tmp_path / "best_acc.ckpt")).values["vgg.count"] == 6
     assert trainer.cell.net.vgg.count.asnumpy() == 6
 
