@@ -14,7 +14,7 @@ from src.data.preprocess import InputSpec, read_image, to_batch
 from src.deploy.check import measure, probes, require_close
 from src.deploy.metadata import ModelInfo, sidecar_path, write_sidecar
 from src.deploy.mindir.files import load_mindir, write_mindspore
-from src.deploy.onnx.graph import build_onnx, to_bytes
+from src.deploy.onnx.graph import Ranges, build_onnx, to_bytes
 from src.deploy.onnx.network import OnnxNetwork
 from src.deploy.onnx.quantise import quantise
 from src.deploy.targets import Sizes, sizes_for, target_path, written
@@ -94,7 +94,7 @@ class Exporter:
             images = read_images(calibration)
             print(f"calibrating on {len(images)} images of {self.config.calibration_path}", flush=True)
             batches = list(in_batches(images, info.spec, sizes.batch or min(_CALIBRATION_BATCH, len(images))))
-            small = quantise(self._build(info, sizes), info, batches)
+            small = quantise(lambda ranges: self._build(info, sizes, ranges), info, batches)
             self._keep_onnx(small, replace(info, weights="int8"), sizes, batches, "_int8")
 
     def _info(self, width: int | None) -> ModelInfo:
@@ -103,8 +103,8 @@ class Exporter:
             spec = replace(spec, width=width, widths=(width,) if spec.keep_ratio else (), long_width=0)
         return ModelInfo.of(self.charset, self.config.model_version, spec, temperature=self.config.temperature)
 
-    def _build(self, info: ModelInfo, sizes: Sizes) -> onnx.ModelProto:
-        return build_onnx(self.checkpoint.weights, info, self.net.vgg.conv1.bn.eps, sizes.batch, sizes.width)
+    def _build(self, info: ModelInfo, sizes: Sizes, ranges: Ranges | None = None) -> onnx.ModelProto:
+        return build_onnx(self.checkpoint.weights, info, self.net.vgg.conv1.bn.eps, sizes.batch, sizes.width, ranges)
 
     def _keep_onnx(self, model: onnx.ModelProto, info: ModelInfo, sizes: Sizes, batches: list[np.ndarray],
                    suffix: str) -> None:
