@@ -1,12 +1,6 @@
 """Reads every benchmark set under a folder and writes the field's results table: Markdown, JSON and an HTML report."""
-import json
-import os
-import platform
-import sys
-from datetime import datetime
-
-from src.common.errors import ConfigError, DataError, run_main
-from src.model_utils.config import Config, load_config
+from src.common.errors import run_main
+from src.model_utils.config import load_config
 
 _DESCRIPTION = """Evaluate a checkpoint (checkpoint_path) or an ONNX file (onnx_file) on every benchmark set under
 data_root, with all their lexicons, and write results.md, results.json, report.html and predictions/*.tsv into
@@ -16,104 +10,9 @@ output_dir."""
 def main(argv: list[str] | None = None) -> int:
     """Evaluates as configured; returns 1 where no set was found."""
     config = load_config(argv, description=" ".join(_DESCRIPTION.split()))
-    if config.lexicon.strip().lower() not in ("", "none") or config.decoder == "lexicon":
-        raise ConfigError("benchmark.py reads with all lexicons that lie beside the sets; leave lexicon and decoder "
-                          "lexicon out")
-    output = config.output_dir if config.is_given("output_dir") else os.path.join(config.output_dir,
-                                                                                             "benchmark")
-    if config.data_root and _inside(output, config.data_root):
-        raise ConfigError(f"output_dir {output} is inside data_root {config.data_root}, where nothing is written; "
-                          "choose another")
-    if config.lexicon_50k and not os.path.isfile(config.lexicon_50k):
-        raise ConfigError(f"lexicon_50k {config.lexicon_50k} does not exist; give a file with one word a line, or a "
-                          "Hunspell .dic file")
-    from src.report.discovery import convert, find_sets
+    from src.report.run import benchmark  # after the options, so that --help is quick
 
-    discovery = find_sets(config.data_root, leave_out=output)
-    forward, charset, facts = load_network(config)
-    from src.common.progress import Progress
-    from src.evaluation.predictions import PredictionFile
-    from src.reading.selection import choose_decoder
-    from src.report.gallery import collect_errors
-    from src.report.html import to_html
-    from src.report.markdown import to_markdown
-    from src.report.measure import measure
-    from src.report.published import read_published
-    from src.report.summary import summarise
-
-    facts["decoder without lexicon"] = choose_decoder(config, charset).description
-    if config.temperature != 1.0:
-        facts["temperature of the confidence"] = str(config.temperature)
-    published = read_published()
-    config.eval_protocol = "whole"  # every protocol is counted from the one reading
-    measured = []
-    for found in discovery.sets:
-        try:
-            convert(found, os.path.join(output, "converted"))
-            with Progress(0, f"reading {found.dataset} in {found.place}",
-                          enabled=config.show_progress != "never") as progress:
-                def step(done: int, total: int, progress: Progress = progress) -> None:
-                    progress.total = total
-                    progress.update(done - progress.done)
-
-                measured.append(measure(found, config, forward, charset, step))
-        except DataError as error:
-            discovery.skipped[found.place] = str(error)
-            discovery.unreadable |= dict.fromkeys(found.keys, str(error))
-            print(f"warning: {found.place}: {error}", file=sys.stderr)
-            continue
-        one = measured[-1]
-        with PredictionFile(os.path.join(output, "predictions", f"{len(measured):02d}_{one.main}.tsv")) as file:
-            file.add(map(one.source.reference, one.index), map(one.source.text, one.index), one.readings)
-    report = summarise(measured, discovery.skipped, published, charset, facts, discovery.unreadable)
-    errors, error_count = collect_errors(measured, charset, config.gallery_images)
-    files = {"results.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "results.md": to_markdown(report),
-             "report.html": to_html(report, errors, error_count)}
-    write(output, files)
-    table = files["results.md"].partition("\n## Averages")[0]
-    print(table[table.index("| set |"):])
-    print("\n".join(os.path.join(output, name) for name in files))
-    if not measured:
-        print(f"error: none of the {len(discovery.sets)} benchmark sets under {config.data_root} can be read"
-              if discovery.sets else f"error: no benchmark set was found under {config.data_root}", file=sys.stderr)
-    return 0 if measured else 1
-
-
-def load_network(config: Config) -> tuple:
-    """The network as a function, its charset, and the facts about the run that head the report."""
-    if config.checkpoint_path and config.onnx_file:
-        raise ConfigError("both checkpoint_path and onnx_file are given; leave one out")
-    facts = {"date": datetime.now().astimezone().isoformat(timespec="seconds")}
-    if config.onnx_file:
-        import onnxruntime
-
-        from src.deploy.onnx.network import load_onnx
-        forward, charset = load_onnx(config)
-        facts["computed by"] = f"onnxruntime {onnxruntime.__version__} on {config.device_target}"
-    else:
-        from src.model_utils.context import set_up_context
-        facts["computed by"] = set_up_context(config, own_operators=True)
-        from src.network.trained import load_trained
-        forward, charset = load_trained(config, config.batch_size, pretrained=True)
-    facts["network"] = os.path.basename(config.onnx_file or config.checkpoint_path)
-    facts["file"] = config.onnx_file or config.checkpoint_path
-    facts["network version"] = f"{config.model_version}, {charset.class_num} classes, width {config.image_width}"
-    facts["data"] = config.data_root
-    facts["software"] = f"Python {platform.python_version()} on {platform.machine()}"
-    return forward, charset, facts
-
-
-def write(folder: str, files: dict[str, str]) -> None:
-    """Writes the files, each complete or not at all."""
-    from src.common.files import write_text
-
-    for name, text in files.items():
-        write_text(os.path.join(folder, name), text)
-
-
-def _inside(path: str, folder: str) -> bool:
-    path, folder = os.path.realpath(path), os.path.realpath(folder)
-    return os.path.commonpath([path, folder]) == folder
+    return benchmark(config)
 
 
 if __name__ == "__main__":

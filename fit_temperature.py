@@ -1,11 +1,6 @@
 """Fits the temperature of the confidence on training words: then a confidence of 0.9 is right nine times in ten."""
-import os
-
-import numpy as np
-
-from src.common.errors import ConfigError, DataError, run_main
-from src.model_utils.config import Config, load_config
-from src.reading.reading import Forward
+from src.common.errors import run_main
+from src.model_utils.config import load_config
 
 _DESCRIPTION = """Read training words (train_dataset, train_dataset_path) with a checkpoint, find the temperature at
 which the confidence tells right from wrong readings best, and write it into output_dir/temperature.yaml for eval.py,
@@ -16,72 +11,14 @@ words the network was trained on are others of the same kind, such as a validati
 def main(argv: list[str] | None = None) -> int:
     """Fits as configured; returns the exit code."""
     config = load_config(argv, description=" ".join(_DESCRIPTION.split()))
+    # Not at the top: --help waits for none of these, and the context must be set up before MindSpore is imported.
     from src.model_utils.context import set_up_context
+    from src.report.temperature import fit
+
     print(set_up_context(config, own_operators=True), flush=True)
-    from src.common.charset import normalise
-    from src.common.files import write_text
-    from src.metric import expected_calibration_error, fit_temperature
     from src.network.trained import load_trained
-    from src.reading.greedy import GreedyDecoder
-    from src.reading.reading import Reading
 
-    forward, charset = load_trained(config, config.batch_size)
-    logits, texts = read_words(config, forward)
-
-    def read(temperature: float = 1.0) -> list[Reading]:
-        decoder = GreedyDecoder(charset, temperature)
-        return [reading for scores in logits for reading in decoder(scores)]
-
-    def confidences(temperature: float, part: slice) -> np.ndarray:
-        return np.array([reading.confidence for reading in read(temperature)])[part]
-
-    right = np.array([reading.text == normalise(text, charset) for reading, text in zip(read(), texts, strict=True)])
-    if right.all() or not right.any():
-        raise DataError(f"{'all' if right.all() else 'none'} of the {len(right)} words were read right, which tells "
-                        "nothing about confidence; take other words")
-    first, second = slice(0, len(right) // 2), slice(len(right) // 2, None)
-    trial = fit_temperature(lambda t: confidences(t, first), right[first])
-    before, after = (expected_calibration_error(confidences(t, second), right[second])
-                     for t in (config.temperature, trial))
-    temperature = fit_temperature(lambda t: confidences(t, slice(None)), right)
-    print(f"{len(right)} words, {100 * right.mean():.2f} % of them read right\n"
-          f"calibration error (ECE) on one half: {before:.4f}; {after:.4f} with the temperature {trial:.4f} fitted on "
-          f"the other half\ntemperature fitted on all: {temperature:.4f}")
-    path = os.path.join(config.output_dir, "temperature.yaml")
-    write_text(path, f"# {len(right)} words of {config.train_dataset} {config.train_dataset_path}, "
-                     f"{config.checkpoint_path}\ntemperature: {temperature:.4f}\n")
-    print(f"{path}: use it with --config_path={path}")
-    return 0
-
-
-def read_words(config: Config, forward: Forward) -> tuple[list[np.ndarray], list[str]]:
-    """Class scores (T, N, C) of batches, and texts, of ``temperature_words`` training words drawn at random.
-
-    Raises:
-        ConfigError: the set has no path, or these are the words of a benchmark.
-        DataError: the data cannot be read.
-    """
-    from src.data.embedded import fill_in_data
-    from src.dataset import create_dataset
-    from src.report.benchmarks import BENCHMARKS
-
-    fill_in_data(config, "train_dataset")
-    config.augment, config.augment_strengths = "none", ""
-    dataset = create_dataset(config.train_dataset, config.train_dataset_path, config.batch_size, config=config)
-    print(f"data: {config.train_dataset} {config.train_dataset_path}\n{dataset.report.summary()}", flush=True)
-    for benchmark in BENCHMARKS:
-        if (benchmark.dataset, benchmark.words) == (config.train_dataset, len(dataset.source)):
-            raise ConfigError(f"{config.train_dataset_path} holds {benchmark.words} words, as the benchmark "
-                              f"{benchmark.title} does; a temperature fitted on test words would be no measurement, "
-                              "give training words")
-    logits, texts = [], []
-    for batch in dataset.epoch(0):
-        wanted = config.temperature_words - len(texts)
-        logits.append(forward(batch.image)[:, :wanted])
-        texts += batch.text[:wanted]
-        if len(texts) == config.temperature_words:
-            break
-    return logits, texts
+    return fit(config, *load_trained(config, config.batch_size))
 
 
 if __name__ == "__main__":

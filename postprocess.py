@@ -6,10 +6,14 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from src.common.charset import Charset
+from src.common.charset import Charset, normalise
 from src.common.errors import ConfigError, DataError, run_main
+from src.data.protocol import select_words
 from src.data.source import WordSource
+from src.dataset import open_source
+from src.metric import evaluate_readings, result_lines
 from src.model_utils.config import Config, load_config
+from src.reading.greedy import GreedyDecoder
 
 _NAMED = 5
 
@@ -17,12 +21,6 @@ _NAMED = 5
 def main(argv: list[str] | None = None) -> int:
     """Scores as configured; returns 1 when words have no result."""
     config = load_config(argv, description="Compare the result files of the C++ program with the true words.")
-    from src.common.charset import normalise
-    from src.data.protocol import select_words
-    from src.dataset import open_source
-    from src.metric import evaluate_readings, result_lines
-    from src.reading.greedy import GreedyDecoder
-
     for key in ("ann_file", "result_path"):
         if not getattr(config, key):
             raise ConfigError(f"{key} is empty; add --{key}=...")

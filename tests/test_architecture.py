@@ -115,7 +115,7 @@ def test_inner_imports_are_few():
     files = [*modules().values(), *ROOT.glob("*.py")]
     inner = [f"{path.relative_to(ROOT)}:{line} {name}" for path in files for name, line, top in imports(path)
              if not top]
-    assert len(inner) < 100, "\n".join(inner)
+    assert len(inner) < 50, "\n".join(inner)
 
 
 def test_nothing_happens_at_import(tmp_path):

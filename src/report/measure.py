@@ -6,6 +6,7 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import DataError
+from src.data.protocol import select_words
 from src.data.source import WordSource
 from src.dataset import create_dataset
 from src.metric import EvalResult, evaluate_readings
@@ -76,8 +77,6 @@ def measure(found: FoundSet, config, forward: Forward, charset: Charset,
     Raises:
         DataError: the set cannot be read, or none of its words belongs to a benchmark.
     """
-    from src.data.protocol import select_words
-
     dataset = create_dataset(found.dataset, found.path, config.batch_size, is_training=False, config=config)
     source = dataset.source
     measured = Measured(found, [], source, messages=[dataset.report.summary()])

@@ -6,6 +6,7 @@ import yaml
 import eval as eval_program
 import fit_temperature
 from src.common.errors import ConfigError, DataError
+from src.report.benchmarks import Benchmark
 from tests import ctc_reference as reference
 from tests.stub_network import CHARSET, install, logits_of, write_image
 
@@ -69,8 +70,8 @@ def test_words_are_read_as_they_are(data, capsys):
 
 
 def test_test_words_are_refused(data, monkeypatch):
-    from src.report import benchmarks
-    monkeypatch.setattr(benchmarks, "BENCHMARKS", [benchmarks.Benchmark("X", "Words", "iiit5k", "whole", 40)])
+    words = Benchmark("X", "Words", "iiit5k", "whole", 40)
+    monkeypatch.setattr("src.report.temperature.BENCHMARKS", [words])
     with pytest.raises(ConfigError, match="as the benchmark Words does"):
         fit(data)
     assert not (data / "out").exists()
