@@ -1,4 +1,5 @@
 """Errors a user can cause, and the one place where they turn into a message and an exit code."""
+import io
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -23,6 +24,8 @@ class CheckpointError(CRNNError):
 def run_main(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     """Runs an entry point and ends the process with its exit code.
 
+    What the encoding of the terminal cannot show is printed as an escape.
+
     A :class:`CRNNError`, or an ``OSError`` that names a file, becomes ``error: ...`` on standard error and exit code 2;
     Ctrl-C becomes exit code 130; a reader that closed the pipe (``| head``) ends the program quietly. Anything else is
     a bug of ours and keeps its traceback.
@@ -30,6 +33,9 @@ def run_main(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     Args:
         main: called with ``None`` (it reads ``sys.argv``); returns an exit code, ``None`` for success.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main(None) or 0
         sys.stdout.flush()

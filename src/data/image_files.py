@@ -3,6 +3,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from src.common.errors import DataError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
@@ -39,3 +41,9 @@ def _images_below(folder: str) -> Iterator[str]:
         for name in files:
             if not name.startswith(".") and name.lower().endswith(ENDINGS):
                 yield os.path.join(place, name)
+
+
+def choose_evenly(paths: Sequence[str], count: int) -> list[str]:
+    """At most ``count`` of the paths, evenly spread over them."""
+    chosen = np.unique(np.linspace(0, len(paths) - 1, count).astype(int))
+    return [paths[i] for i in chosen]

@@ -18,6 +18,9 @@ DEFAULT_CONFIG = ROOT / "default_config.yaml"
 # Keys of the model zoo's files that are accepted without effect.
 RETIRED_KEYS = {"model": "has no effect: whether upper and lower case differ follows from label_dict"}
 
+# What ModelArts adds to the command line of every job by itself; ranks are told by its environment.
+MODELARTS_KEYS = ("num_gpus", "init_method", "rank", "world_size")
+
 _NEEDED = ("label_dict", "image_width", "image_height", "class_num", "blank", "num_step", "input_size")
 
 # Where a value comes from, when it is not the path of a file.
@@ -233,7 +236,11 @@ def load_config(
     missing = [name for name in _NEEDED if name not in options]
     if missing:
         raise ConfigError(f"{DEFAULT_CONFIG}: key {missing[0]} is missing; put it back")
-    line = parse(sys.argv[1:] if argv is None else argv, options, list(RETIRED_KEYS), positional)
+    line = parse(sys.argv[1:] if argv is None else argv, options, [*RETIRED_KEYS, *MODELARTS_KEYS], positional)
+    added = [key for key, _ in line.values if key in MODELARTS_KEYS]
+    if added and dict(line.values).get("enable_modelarts", "").lower() != "true":
+        raise ConfigError(f"command line: unknown key {added[0]}{nearest(added[0], options)}")
+    line.values = [(key, text) for key, text in line.values if key not in MODELARTS_KEYS]
     used = {name: option for word in uses or {option.group: None for option in options.values()}
             for name, option in options.items() if word in (name, option.group)}
     if line.help:
@@ -248,7 +255,7 @@ def load_config(
     config._overlay(read_yaml(DEFAULT_CONFIG), os.path.relpath(DEFAULT_CONFIG))
     config.__dict__.update(_origins=dict.fromkeys(options, _DEFAULT), arguments=tuple(line.arguments))
     files = list(line.files)
-    notes = []
+    notes = [f"{', '.join(added)} come from ModelArts and have no effect"] if added else []
     if fallback_overlay and not files and not any(text for key, text in line.values if key in fallback_unless):
         files = [os.path.relpath(ROOT / fallback_overlay)]
         notes.append(f"no {fallback_unless[0]} given: using the embedded synthetic words with {files[0]}")

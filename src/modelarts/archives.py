@@ -10,6 +10,8 @@ from src.common.errors import DataError
 from src.common.files import path_fault
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_USUAL = (("\0", "\u017f"), ("\u0391", "\u03c9"), ("\u0400", "\u045f"), ("\u2e80", "\U0010ffff"))
+_UTF8_MARK = 0x800  # bit of the flags of an entry: its name is UTF-8
 # What the readers of archives raise on broken or encrypted ones, and a full disk.
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
            ValueError)
@@ -55,10 +57,36 @@ def _check(path: str, names: list[str], size: int) -> None:
 def _unpack_zip(path: str, folder: str) -> int:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
+        _set_names_right(entries)
         _check(path, [entry.filename for entry in entries], sum(entry.file_size for entry in entries))
         for entry in entries:
             archive.extract(entry, folder)
         return sum(not entry.is_dir() for entry in entries)
+
+
+def _set_names_right(entries: list[zipfile.ZipInfo]) -> None:
+    """Gives entries their names where Python has read them as cp437: without a mark they are UTF-8 or GBK in practice.
+
+    All of an archive are taken alike. Short names in GBK can be valid UTF-8, too, but of letters that hardly anybody
+    writes; so UTF-8 it is only where all of them are of its usual letters.
+    """
+    unmarked = [entry for entry in entries if not entry.flag_bits & _UTF8_MARK]
+    raw = [entry.filename.encode("cp437") for entry in unmarked]
+    for encoding in ("utf-8", "gbk"):
+        try:
+            names = [name.decode(encoding) for name in raw]
+        except UnicodeDecodeError:
+            continue
+        if encoding == "utf-8" and not all(_is_usual(letter) for name in names for letter in name):
+            continue
+        for entry, name in zip(unmarked, names, strict=True):
+            entry.filename = name
+        return
+
+
+def _is_usual(letter: str) -> bool:
+    """Latin with its accents, Greek, Cyrillic, and everything from the scripts of East Asia on."""
+    return any(first <= letter <= last for first, last in _USUAL)
 
 
 def _unpack_tar(path: str, folder: str) -> int:

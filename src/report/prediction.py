@@ -13,6 +13,7 @@ from src.data.image_files import find_images
 from src.data.preprocess import decode_image, read_image
 from src.model_utils.config import Config
 from src.recogniser import PRETRAINED_ONNX, Recogniser
+from src.render.layout import unescape
 from src.report.readings import ReadingPrinter
 
 STANDARD_INPUT = "-"
@@ -110,6 +111,5 @@ def _images(paths: list[str], pipe: BinaryIO) -> Iterator[np.ndarray | DataError
 
 def known_text(path: str) -> str | None:
     """The word in a file name of the MJSynth form ``12_Word_3456.jpg``; None for any other name or a cut word."""
-    from src.render.layout import unescape  # here: only pictures need it
     parts = Path(path).stem.split("_")
     return unescape(parts[1]) if len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit() else None

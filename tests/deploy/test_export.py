@@ -205,6 +205,14 @@ def test_options_that_do_not_go_together(checkpoints, tmp_path, words, part):
     assert not os.listdir(tmp_path)
 
 
+def test_onnx_needs_no_device(checkpoints, tmp_path, capsys):
+    """The model zoo's own command line, on a machine without a GPU."""
+    assert export.main(["--device_target", "GPU", "--ckpt_file", str(checkpoints["V2"]), "--file_name",
+                        str(tmp_path / "crnn.onnx"), "--file_format", "ONNX", "--model_version", "V2"]) == 0
+    assert "note: an ONNX file is made without a device; the GPU that was asked for" in capsys.readouterr().err
+    assert (tmp_path / "crnn.onnx").is_file()
+
+
 def test_air_where_auto_finds_no_ascend(checkpoints, tmp_path):
     with pytest.raises(ConfigError, match="AIR needs an Ascend device, but device_target is CPU"):
         export.main([f"--ckpt_file={checkpoints['V2']}", f"--file_name={tmp_path}/x", "--file_format=ONNX,AIR"])

@@ -414,3 +414,23 @@ def test_train_eval_and_export(tmp_path, store):
     finish(program("export.py", checkpoint_url=f"obs://run/output/ckpt/{checkpoint}", file_format="ONNX",
                    train_url="obs://exported"))
     assert (store / "exported/crnn.onnx").is_file()
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("gbk", "图片"), ("gbk", "训练集数据"), ("utf-8", "图片"),
+                                                ("utf-8", "Zürich"), ("utf-8", "слово")])
+def test_names_in_an_archive_without_the_mark_for_utf8(tmp_path, encoding, name):
+    """As Windows in Chinese and some tools for macOS write them."""
+    raw, data = name.encode(encoding), io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("~" * len(raw) + "1.jpg", b"picture")
+    (tmp_path / "a.zip").write_bytes(data.getvalue().replace(b"~" * len(raw), raw))
+    unpack_archives(str(tmp_path))
+    assert (tmp_path / f"{name}1.jpg").read_bytes() == b"picture"
+
+
+def test_names_marked_as_utf8_stay(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("Zürich.jpg", b"1")
+        archive.writestr("plain.jpg", b"2")
+    unpack_archives(str(tmp_path))
+    assert {path.name for path in tmp_path.glob("*.jpg")} == {"Zürich.jpg", "plain.jpg"}
