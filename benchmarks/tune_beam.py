@@ -1,13 +1,21 @@
-"""Chooses lm_weight and length_bonus of the beam decoder on drawn words, so that no benchmark is looked at.
+"""What a language model changes on labelled words, and the settings of its use that suit them best.
 
-    python benchmarks/tune_beam.py --checkpoint_path X.ckpt --words lexicon.txt [--images 1000]
+    python benchmarks/tune_beam.py --onnx_file X.onnx --language_model words.lm KIND:PATH ... [--tune] [--words 1500]
 
-Words of the list are drawn with the hard preset and read. The language model is trained on the list without half of the
-drawn words, because some words of a benchmark are in any list and some are not; the table shows both halves.
+A set is KIND:PATH as for tools/prepare_real_words.py. Sets whose KIND:PATH are joined by a plus count as one. Give
+words that the network was not trained on, and never a test set; plates, prices and codes too, to see what it costs
+there. Words that the charset cannot write are left out, and those of three letters or more that are higher than wide.
+
+Two tables: accuracy and calibration with and without the model, and the same words by their kind. With --tune weight,
+bonus, strange, sure and temperature (see Use in src/reading/language_model.py) are first chosen on these words, one
+after the other: the highest mean of the sets' accuracies, the temperature by the log loss. Readings and settings are
+the same every time; the time is CPU time of this process.
 """
 import argparse
 import sys
-import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,68 +24,150 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.machine import machine_line  # noqa: E402
-from src.common.charset import normalise  # noqa: E402
-from src.common.errors import run_main  # noqa: E402
-from src.metric import evaluate_readings  # noqa: E402
+from src.common.charset import Charset, normalise  # noqa: E402
+from src.common.errors import DataError, run_main  # noqa: E402
+from src.data.preprocess import InputSpec, decode_image, to_batch  # noqa: E402
+from src.deploy.onnx.network import OnnxNetwork  # noqa: E402
+from src.metric import expected_calibration_error, fit_temperature, group_of  # noqa: E402
 from src.reading.beam import BeamDecoder  # noqa: E402
 from src.reading.greedy import GreedyDecoder  # noqa: E402
-from src.reading.language_model import CharacterModel  # noqa: E402
-from src.reading.word_list import read_words  # noqa: E402
+from src.reading.language_model import CharacterModel, Use  # noqa: E402
+from src.reading.reading import Reading  # noqa: E402
+from tools.prepare_real_words import parse_set  # noqa: E402
 
-WEIGHTS, BONUSES = (0.1, 0.2, 0.3, 0.4, 0.5), (0.0, 0.5, 0.75, 1.0, 1.5)
+_BATCH = 64
+# What --tune tries; the bonus is a multiple of the weight, which keeps their balance when the weight changes.
+_WEIGHTS, _BONUSES = (0.4, 0.6, 0.8, 1.0), (1.5, 1.8, 2.1, 2.4, 2.7)
+_STRANGE, _SURE = (0.0, 0.0005, 0.002, 0.004, 0.01, 0.03), (0.9, 0.95, 0.98, 0.99, 2.0)
+_KEPT_RIGHT = 0.95
 
 
-def read_drawn(checkpoint: str, words: list[str], images: int, seed: int):
-    """Logits (T, N, C) of drawn words, their texts and the charset."""
-    from src.model_utils.config import load_config
-    config = load_config([f"--checkpoint_path={checkpoint}"])
-    from src.model_utils.context import set_up_context
-    set_up_context(config, own_operators=True)
-    from src.dataset import create_dataset
-    from src.network.trained import load_trained
-    from src.render import RenderStyle, write_synth
-    forward, charset = load_trained(config, 64)
-    with tempfile.TemporaryDirectory() as folder:
-        write_synth(folder, test=images, words=words, style=RenderStyle.preset("hard"), seed=seed, progress=False)
-        batches = list(create_dataset("synth", folder, 64, is_training=False, config=config))
-        logits = np.concatenate([forward(batch.image) for batch in batches], axis=1)
-    return logits, [text for batch in batches for text in batch.text], charset
+@dataclass
+class Words:
+    """The words of a set: name, class scores ``(T, N, C)`` and texts."""
+
+    name: str
+    logits: np.ndarray
+    texts: list[str]
+
+    def read(self, decoder: GreedyDecoder | BeamDecoder) -> tuple[np.ndarray, np.ndarray]:
+        """Which words are read right, and the confidences, each ``(N,)``."""
+        readings: list[Reading] = []
+        for first in range(0, len(self.texts), _BATCH):
+            readings += decoder(self.logits[:, first:first + _BATCH])
+        return (np.array([reading.text == text for reading, text in zip(readings, self.texts, strict=True)]),
+                np.array([reading.confidence for reading in readings]))
+
+
+def read_set(sets: str, network: OnnxNetwork, charset: Charset, spec: InputSpec, most: int) -> Words:
+    """Reads the images of sets that count as one; of more than ``most`` words an evenly spaced choice.
+
+    Raises:
+        ConfigError, DataError: a set cannot be read, or has no word of the charset.
+    """
+    names, images, texts = [], [], []
+    for text in sets.split("+"):
+        name, source = parse_set(text, "train")
+        names.append(name)
+        for i in range(len(source)):
+            word, image = normalise(source.text(i), charset), decode_image(source.read(i))
+            strange = any(c.isalnum() and c.lower() not in charset.characters for c in source.text(i))
+            if word and not strange and (len(word) < 3 or image.shape[0] <= image.shape[1]):
+                images.append(image)
+                texts.append(word)
+    if not texts:
+        raise DataError(f"{sets} has no word of the charset")
+    chosen = np.arange(len(texts)) if len(texts) <= most else np.arange(most) * len(texts) // most
+    scores = [network(to_batch([images[i] for i in chosen[first:first + _BATCH]], spec))
+              for first in range(0, len(chosen), _BATCH)]
+    return Words(" + ".join(names), np.concatenate(scores, axis=1), [texts[i] for i in chosen])
+
+
+def tune(sets: list[Words], model: CharacterModel, charset: Charset, temperature: float) -> Use:
+    """The settings with the highest mean accuracy of the sets, found by changing one after the other, twice."""
+    best, tried = model.use, {}
+
+    def mean_accuracy(use: Use) -> float:
+        if use not in tried:
+            decoder = BeamDecoder(charset, language_model=model, use=use, temperature=temperature)
+            tried[use] = float(np.mean([words.read(decoder)[0].mean() for words in sets]))
+            print(f"{100 * tried[use]:.2f} %: {use}", file=sys.stderr, flush=True)
+        return tried[use]
+
+    def choose(uses: Iterable[Use]) -> None:
+        nonlocal best
+        best = max([best, *uses], key=mean_accuracy)
+
+    for _ in range(2):
+        choose(replace(best, weight=weight, bonus=best.bonus * weight / best.weight) for weight in _WEIGHTS)
+        choose(replace(best, bonus=factor * best.weight) for factor in _BONUSES)
+        choose(replace(best, strange=strange) for strange in _STRANGE)
+        choose(replace(best, sure=sure) for sure in _SURE)
+
+    def confidences(value: float) -> np.ndarray:
+        decoder = BeamDecoder(charset, language_model=model, use=replace(best, temperature=value),
+                              temperature=temperature)
+        return np.concatenate([words.read(decoder)[1] for words in sets])
+
+    decoder = BeamDecoder(charset, language_model=model, use=best, temperature=temperature)
+    right = np.concatenate([words.read(decoder)[0] for words in sets])
+    return replace(best, temperature=round(fit_temperature(confidences, right, 0.5, 4.0, 10), 2))
+
+
+def threshold(right: np.ndarray, confidence: np.ndarray) -> tuple[float, float]:
+    """The lowest confidence at and above which 95 % are right, and the share of words at and above it; (1, 0): none."""
+    order = np.argsort(-confidence, kind="stable")
+    kept = np.flatnonzero(np.cumsum(right[order]) >= _KEPT_RIGHT * np.arange(1, len(order) + 1))
+    return (float(confidence[order[kept[-1]]]), (int(kept[-1]) + 1) / len(order)) if len(kept) else (1.0, 0.0)
+
+
+def show(sets: list[Words], greedy: GreedyDecoder, beam: BeamDecoder) -> None:
+    """Prints the tables."""
+    print("| words | number | greedy % | with the model % | ECE greedy | ECE with the model | 95 % right from "
+          "confidence | words kept % |\n|---|---|---|---|---|---|---|---|")
+    found = [(words.name, *words.read(greedy), *words.read(beam)) for words in sets]
+    everything = ("all", *(np.concatenate(parts) for parts in list(zip(*found, strict=True))[1:]))
+    for name, right, sure, right_too, sure_too in [*found, everything]:
+        limit, kept = threshold(right_too, sure_too)
+        print(f"| {name} | {len(right)} | {100 * right.mean():.1f} | {100 * right_too.mean():.1f} | "
+              f"{expected_calibration_error(sure, right):.3f} | "
+              f"{expected_calibration_error(sure_too, right_too):.3f} | {limit:.2f} | {100 * kept:.1f} |")
+    kinds = np.array([group_of(text) for words in sets for text in words.texts])
+    print("\n| kind | number | greedy % | with the model % | mended | spoilt |\n|---|---|---|---|---|---|")
+    _, right, _, right_too, _ = everything
+    for kind in np.unique(kinds):
+        mine = kinds == kind
+        print(f"| {kind} | {mine.sum()} | {100 * right[mine].mean():.1f} | {100 * right_too[mine].mean():.1f} | "
+              f"{(right_too & ~right)[mine].sum()} | {(right & ~right_too)[mine].sum()} |")
+    images = sum(len(words.texts) for words in sets)
+    for name, decoder in (("greedy", greedy), ("with the model", beam)):
+        start = time.process_time()
+        for words in sets:
+            words.read(decoder)
+        print(f"{'' if decoder is beam else chr(10)}{name}: {1000 * (time.process_time() - start) / images:.3f} ms of "
+              f"CPU time an image, {_BATCH} at a time")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the table and the best pair; returns the exit code."""
+    """Prints settings and tables; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint_path", required=True, help="network to read with")
-    parser.add_argument("--words", required=True, help="word list, one a line, as MJSynth's lexicon.txt")
-    parser.add_argument("--images", type=int, default=1000, help="words to draw (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=77, help="of the drawing (default: %(default)s)")
+    parser.add_argument("sets", nargs="+", metavar="KIND:PATH", help="labelled words, never of a test set")
+    parser.add_argument("--onnx_file", required=True, help="network to read with, made by export.py")
+    parser.add_argument("--language_model", required=True, help="made by train_language_model.py")
+    parser.add_argument("--tune", action="store_true", help="choose the settings first")
+    parser.add_argument("--words", type=int, default=10**9, help="of a set at most (default: all)")
     args = parser.parse_args(argv)
-    machine = machine_line(("mindspore", "numpy", "pillow", "opencv-python-headless"))
-    words = read_words(args.words)
-    logits, texts, charset = read_drawn(args.checkpoint_path, words, args.images, args.seed)
-    keys = np.array([normalise(text, charset) for text in texts])
-    unknown = set(np.random.default_rng(5).permutation(np.unique(keys))[::2].tolist())
-    model, _ = CharacterModel.train([word for word in words if normalise(word, charset) not in unknown], charset)
-    known = np.array([key not in unknown for key in keys])
-
-    def row(name: str, decoder) -> tuple[float, float]:
-        readings = decoder(logits)
-        right = np.array([normalise(r.text, charset) for r in readings]) == keys
-        cer = evaluate_readings(texts, readings, charset).cer
-        print(f"| {name} | {100 * right.mean():.1f} | {100 * right[known].mean():.1f} | "
-              f"{100 * right[~known].mean():.1f} | {cer:.4f} |", flush=True)
-        return right.mean(), -cer
-
-    print(f"{machine}\n{len(texts)} drawn words (seed {args.seed}), {int(known.sum())} of them known to the model; one "
-          "run, the same every time with the same fonts\n\n"
-          "| decoder | all % | known % | unknown % | CER |\n|---|---|---|---|---|")
-    row("greedy", GreedyDecoder(charset))
-    row("beam 10, no model", BeamDecoder(charset))
-    found = {(weight, bonus): row(f"weight {weight}, bonus {bonus}",
-                                  BeamDecoder(charset, language_model=model, lm_weight=weight, length_bonus=bonus))
-             for weight in WEIGHTS for bonus in BONUSES}
-    weight, bonus = max(found, key=found.get)
-    print(f"\nbest: lm_weight {weight}, length_bonus {bonus}")
+    print(machine_line(("onnxruntime", "numpy", "opencv-python-headless")))
+    network = OnnxNetwork(args.onnx_file)
+    if network.info is None:
+        raise DataError(f"{args.onnx_file} does not tell its charset; export it with export.py")
+    charset, temperature = network.info.charset, network.info.temperature
+    model = CharacterModel.load(args.language_model, charset)
+    sets = [read_set(text, network, charset, network.info.spec, args.words) for text in args.sets]
+    use = tune(sets, model, charset, temperature) if args.tune else model.use
+    print(f"{use}\n")
+    show(sets, GreedyDecoder(charset, temperature),
+         BeamDecoder(charset, language_model=model, use=use, temperature=temperature))
     return 0
 
 

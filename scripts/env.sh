@@ -127,12 +127,12 @@ absolute_option() {
       done
       value=${result#,}
       ;;
-    --label_dict | --lexicon)
-      if [ -f "$value" ]; then # otherwise it is the characters themselves
+    --label_dict | --lexicon | --language_model)
+      if [ -f "$value" ]; then # otherwise it is the characters themselves, or a word such as none
         value=$(absolute "$value")
       fi
       ;;
-    *_path | *_dir | --resume_ckpt | --ckpt_file | --ann_file | --onnx_file | --picture | --language_model | \
+    *_path | *_dir | --resume_ckpt | --ckpt_file | --ann_file | --onnx_file | --picture | \
       --save_predictions | --data_root)
       if [ -n "$value" ]; then
         value=$(absolute "$value")

@@ -148,7 +148,9 @@ def _point(config: Config, data_key: str, checkpoint_key: str) -> None:
     for keys, folder in ((_IN_DATA, config.data_path), (_IN_CHECKPOINTS, config.load_path)):
         for key in keys:
             path = getattr(config, key)
-            if not path or os.path.isabs(path) or (key == "lexicon" and path.lower() in ("none", *LEXICONS)):
+            if not path or os.path.isabs(path) or \
+                    (key == "lexicon" and path.lower() in ("none", *LEXICONS)) or \
+                    (key == "language_model" and path.lower() == "none"):
                 continue
             inside = os.path.join(folder, path)
             # What lies beside the program, such as weights that came with it, is still found by its own path.

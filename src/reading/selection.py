@@ -10,11 +10,16 @@ import numpy as np
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.data.source import LEXICONS, WordSource
+from src.model_utils.config import ROOT
 from src.reading.beam import BeamDecoder
 from src.reading.greedy import GreedyDecoder
 from src.reading.lexicon_decoder import LexiconDecoder
 from src.reading.reading import Decoder, Lexicons, Reading
 from src.reading.word_list import WordEncoder, read_words
+
+# The language model that comes with the program, and the characters it is for.
+SHIPPED_MODEL = ROOT / "pretrained" / "words_en_fr.lm"
+SHIPPED_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class LexiconTally:
@@ -104,20 +109,21 @@ def choose_decoder(config, charset: Charset, source: WordSource | None = None) -
         DataError: the data set has no such lexicon.
     """
     has_lexicon = config.lexicon.strip().lower() not in ("", "none")
-    name = config.decoder
+    name, model = config.decoder, config.language_model
+    if model.lower() == "none":
+        model = ""
     if name == "auto":
-        name = "lexicon" if has_lexicon else "beam" if config.language_model else "greedy"
+        name = "lexicon" if has_lexicon else "beam" if model else "greedy"
     if has_lexicon and name != "lexicon":
         raise ConfigError(f"decoder {name} cannot use a lexicon; leave decoder out, or lexicon {config.lexicon}")
     if name == "lexicon" and not has_lexicon:
         raise ConfigError("decoder lexicon needs its words: add --lexicon=50, 1k, full or a file with one word a line")
-    if config.language_model and name != "beam":
+    if model and name != "beam":
         raise ConfigError(f"decoder {name} cannot use a language model; leave language_model out, or take decoder beam")
     if name == "lexicon":
         return lexicon_decoding(config.lexicon.strip(), charset, source, config.temperature)
     if name == "greedy":
         return Decoding(GreedyDecoder(charset, config.temperature), "greedy decoder")
-    model = config.language_model
     if model and not os.path.isfile(model):
         raise ConfigError(f"language_model {model} does not exist; make one with train_language_model.py")
     decoder = BeamDecoder(charset, config.beam_width, model or None, temperature=config.temperature)

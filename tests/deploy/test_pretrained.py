@@ -10,11 +10,15 @@ from onnx import numpy_helper
 
 import eval_onnx
 import predict
+from src.common.charset import Charset
 from src.common.errors import ConfigError
 from src.network.checkpoint import read_checkpoint
+from src.reading.language_model import CharacterModel
+from src.reading.selection import SHIPPED_CHARACTERS, SHIPPED_MODEL
 from src.render import RenderStyle, write_synth
 from src.report.prediction import known_text
 from tests.conftest import REPO
+from tools import make_language_model
 
 FOLDER = REPO / "pretrained"
 NAMES = {"crnn_v2.ckpt", "crnn_v2_synth.ckpt", "crnn_v2_fp16.onnx", "crnn_v2_int8.onnx"}
@@ -92,15 +96,32 @@ def test_predict_reads_with_a_lexicon_or_a_beam(drawn, tmp_path, capsys):
     (tmp_path / "words").write_text("apple\nstone\nriver\n")
     predict.main(["--device_target=CPU", f"--lexicon={tmp_path}/words", str(drawn)])
     assert {line.split("\t")[1] for line in capsys.readouterr().out.splitlines()} <= {"apple", "stone", "river"}
-    predict.main(["--device_target=CPU", str(drawn)])
+    predict.main(["--device_target=CPU", "--decoder=greedy", str(drawn)])
     greedy = [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
-    predict.main(["--device_target=CPU", "--decoder=beam", str(drawn)])
+    predict.main(["--device_target=CPU", "--decoder=beam", "--language_model=none", str(drawn)])
     beam = [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
     assert sum(a == b for a, b in zip(greedy, beam, strict=True)) >= 54
     for words, message in ((["--lexicon=50"], "belongs to a data set"), (["--decoder=lexicon"], "needs its words"),
                            (["--lexicon=none.txt"], "does not exist")):
         with pytest.raises(ConfigError, match=message):
             predict.main(["--device_target=CPU", *words, str(drawn)])
+
+
+def test_the_language_model_file():
+    assert SHIPPED_MODEL.parent == FOLDER and SHIPPED_MODEL.stat().st_size < 3e6
+    model = CharacterModel.load(SHIPPED_MODEL, Charset(SHIPPED_CHARACTERS))
+    words, others = ["street", "restaurant", "coffee", "boulangerie"], ["strcet", "rcstaurant", "coflee", "boulangcrie"]
+    assert (model.word_log_probs(words) > model.word_log_probs(others) + 3).all()
+    years = model.word_log_probs(["1995", "7302"])
+    assert years[0] == years[1], "of numbers the length alone counts"
+    with pytest.raises(ConfigError, match="is for the characters .* train one for it"):
+        CharacterModel.load(SHIPPED_MODEL, Charset("abc"))
+
+
+def test_the_language_model_is_made_anew_byte_for_byte(tmp_path):
+    pytest.importorskip("wordfreq", reason="make_language_model.py needs wordfreq")
+    assert make_language_model.main(["-o", str(tmp_path / "again.lm")]) == 0
+    assert (tmp_path / "again.lm").read_bytes() == SHIPPED_MODEL.read_bytes()
 
 
 @pytest.mark.parametrize(("name", "least"), [("crnn_v2_fp16.onnx", 59), ("crnn_v2_int8.onnx", 56)])

@@ -67,6 +67,11 @@ def test_beam_with_a_language_model(data, tmp_path, capsys):
     model.save(path)
     evaluate(data, f"--language_model={path}")
     assert f"beam decoder, 10 prefixes, language model {path}\n" in capsys.readouterr().out
+    for options in ((), ("--language_model=none",), ("--language_model=none", "--decoder=greedy")):
+        evaluate(data, *options)
+        assert "\ngreedy decoder\n" in capsys.readouterr().out
+    evaluate(data, "--language_model=None", "--decoder=beam")
+    assert "beam decoder, 10 prefixes\n" in capsys.readouterr().out
 
 
 def test_images_that_were_squeezed_are_counted(data, capsys):

@@ -7,7 +7,7 @@ from src.common.charset import Charset
 from src.common.errors import ConfigError
 from src.reading.beam import BeamDecoder, prefix_beam_search
 from src.reading.greedy import GreedyDecoder
-from src.reading.language_model import CharacterModel
+from src.reading.language_model import CharacterModel, Use
 from tests import ctc_reference as reference
 
 ABC = Charset("abc")
@@ -71,25 +71,94 @@ def test_default_beam_equals_the_exact_answer_nearly_always_and_greedy_does_not(
     assert right >= 57 and greedy_right < right - 10
 
 
-def test_language_model_score_against_brute_force():
-    model, _ = CharacterModel.train(WORDS, ABC, order=3)
+def exact_scores(model, use, charset, probs):
+    """Score of every text of one image, by listing all paths and asking the model character by character."""
+    found = {}
+    for labels, p in reference.all_texts(probs).items():
+        state, log_model = np.zeros(1, np.int64), 0.0
+        for c in (*labels, charset.blank):
+            log_model += float(model.log_probs(state)[0, c])
+            state = model.advance(state, np.array([c]))
+        prior = math.exp(use.weight * log_model + use.bonus * len(labels)) + use.strange
+        found["".join(charset.characters[c] for c in labels)] = math.log(p) + math.log(prior)
+    return found
+
+
+@pytest.mark.parametrize(("characters", "words", "tied", "use"), [
+    ("abc", WORDS, "", Use(0.7, 0.4)),
+    ("abc", WORDS, "", Use(0.8, 1.7, 0.004, 2.0, 1.45)),
+    ("ab1", ["ab", "1", "b1", "ba"], "1", Use(1.0, 1.0, 0.1, 2.0, 0.8)),
+])
+def test_language_model_score_and_share_against_brute_force(characters, words, tied, use):
+    charset = Charset(characters)
+    model, _ = CharacterModel.train(words, charset, order=3, tied=tied, use=use)
     logits = np.random.default_rng(4).normal(size=(5, 20, 4))
-    decoder = BeamDecoder(ABC, 2000, model, lm_weight=0.7, length_bonus=0.4)
-    plain = BeamDecoder(ABC, 2000)
     changed = 0
-    for image, (reading, without) in enumerate(zip(decoder(logits), plain(logits), strict=True)):
-        expected = {}
-        for labels, p in reference.all_texts(reference.softmax(logits[:, image])).items():
-            state, log_model = np.zeros(1, np.int64), 0.0
-            for c in (*labels, 3):
-                log_model += model.log_probs(state)[0, c]
-                state = model.advance(state, np.array([c]))
-            expected["".join("abc"[c] for c in labels)] = math.log(p) + 0.7 * log_model + 0.4 * len(labels)
+    for image, (reading, without) in enumerate(zip(BeamDecoder(charset, 2000, model)(logits),
+                                                   BeamDecoder(charset, 2000)(logits), strict=True)):
+        expected = exact_scores(model, use, charset, reference.softmax(logits[:, image]))
         assert reading.text == max(expected, key=expected.get)
         changed += reading.text != without.text
-        labels = tuple(ABC.encode(reading.text).tolist())
-        assert reading.confidence == pytest.approx(reference.forward(reference.softmax(logits[:, image]), labels))
+        shares = {text: math.exp(score / use.temperature) for text, score in expected.items()}
+        assert reading.confidence == pytest.approx(shares[reading.text] / sum(shares.values()), rel=1e-5)
     assert changed > 3
+
+
+def test_a_sure_reading_is_left_alone():
+    model, _ = CharacterModel.train(["cab"] * 50, ABC, order=3)
+    logits = np.random.default_rng(6).normal(size=(6, 40, 4)) * 8
+    greedy = GreedyDecoder(ABC, 0.9)(logits)
+    strong = Use(5.0, 5.0, sure=0.6)
+    always = BeamDecoder(ABC, 10, model, Use(5.0, 5.0), 0.9)(logits)
+    got = BeamDecoder(ABC, 10, model, strong, 0.9)(logits)
+    sure = [reading.confidence >= 0.6 for reading in greedy]
+    assert 5 < sum(sure) < 35
+    expected = [g if s else a for g, a, s in zip(greedy, always, sure, strict=True)]
+    assert [reading.text for reading in got] == [reading.text for reading in expected]
+    assert [r.confidence for r in got] == pytest.approx([r.confidence for r in expected], rel=1e-5)
+    assert any(s and g.text != a.text for g, a, s in zip(greedy, always, sure, strict=True))
+    nothing_sure = BeamDecoder(ABC, 10, model, Use(5.0, 5.0, sure=0.0), 0.9)(logits)
+    assert nothing_sure == greedy
+
+
+def test_what_is_no_word_loses_no_more_than_it_should():
+    """A text that the model does not know stays ahead of a word it knows where the network prefers it by enough."""
+    model, _ = CharacterModel.train(["abab"] * 1000, ABC, order=4)
+    probs = np.full((4, 1, 4), 0.001)
+    for t, c in enumerate((2, 0, 2, 1)):
+        probs[t, 0, c] = 0.98
+        probs[t, 0, (0, 1, 0, 1)[t]] += 0.017
+    logits = np.log(probs)
+    assert BeamDecoder(ABC, 50, model, Use(1.0, 4.0))(logits)[0].text == "abab"
+    assert BeamDecoder(ABC, 50, model, Use(1.0, 4.0, strange=math.exp(10)))(logits)[0].text == "cacb"
+
+
+def test_trying_few_characters_finds_texts_of_these_alone():
+    rng = np.random.default_rng(7)
+    probs = reference.softmax(rng.normal(size=(5, 20, 5)) * 1.5)
+    labels, lengths, log_p, prior = prefix_beam_search(np.log(probs), 5000, tried=2)
+    for image in range(20):
+        limited = probs[:, image].copy()
+        worst = np.argsort(limited[:, :-1], axis=1)[:, :2]  # of four characters
+        np.put_along_axis(limited, worst, 0.0, axis=1)
+        possible = {text for text, p in reference.all_texts(limited).items() if p > 0}
+        found = {t: s for t, s in texts_and_scores(labels, lengths, log_p, prior, image) if s > -np.inf}
+        assert set(found) == possible
+        for text, score in found.items():  # a character that is there already may also be held in other frames
+            assert reference.forward(limited, text) * (1 - 1e-9) <= math.exp(score)
+            assert math.exp(score) <= reference.forward(probs[:, image], text) * (1 + 1e-9)
+
+
+def test_reads_the_same_in_any_company():
+    model, _ = CharacterModel.train(WORDS, ABC, order=3, use=Use(0.8, 1.7, 0.004, 0.9, 1.45))
+    logits = np.random.default_rng(8).normal(size=(7, 30, 4)) * 2
+    decoder = BeamDecoder(ABC, language_model=model)
+    together = decoder(logits)
+    assert decoder(logits) == together
+    for image, reading in enumerate(together):
+        alone = decoder(logits[:, image:image + 1])[0]
+        assert alone.text == reading.text and alone.confidence == pytest.approx(reading.confidence, rel=1e-5)
+    assert decoder(logits[:, :0]) == []
 
 
 def test_beam_options_are_checked(tmp_path):

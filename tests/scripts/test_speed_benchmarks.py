@@ -70,6 +70,16 @@ def test_renderer_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_language_model_on_labelled_words(good, tmp_path):
+    network, model = (REPO / "pretrained" / name for name in ("crnn_v2_fp16.onnx", "words_en_fr.lm"))
+    done = run("tune_beam", "--onnx_file", network, "--language_model", model, "--words", 9, f"iiit5k:{good}",
+               f"iiit5k:{good}+iiit5k:{good}")
+    assert done.returncode == 0, done.stderr
+    assert [row[:2] for row in rows(done.stdout)[:3]] == [["good", "9"], ["good + good", "9"], ["all", "18"]]
+    done = run("tune_beam", "--onnx_file", network, "--language_model", network, f"iiit5k:{good}")
+    assert done.returncode == 2 and "not a language model" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_decoders(tmp_path):
     lexicon = tmp_path / "words.txt"
     words = [f"{a}{b}rd{c}\n" for a in "abcdefghij" for b in "aeiou" for c in "sty"]
