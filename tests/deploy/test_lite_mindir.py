@@ -168,7 +168,8 @@ def test_the_wrong_charset_is_an_error(checkpoints, tmp_path):
 
 
 def test_a_file_that_differs_is_not_kept(checkpoints, tmp_path, monkeypatch):
-    monkeypatch.setattr("src.deploy.mindir.lite_export.load_mindir", lambda path: lambda batch: np.ones((5, len(batch), 37)))
+    monkeypatch.setattr("src.deploy.mindir.lite_export.load_mindir",
+                        lambda path: lambda batch: np.ones((5, len(batch), 37)))
     with pytest.raises(CRNNError, match="x.mindir was not kept: its max abs difference to the checkpoint is"):
         export_for_lite(checkpoints["V2"], tmp_path / "x.mindir", 2, WIDTH)
     assert not list(tmp_path.iterdir())
