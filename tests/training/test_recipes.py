@@ -75,8 +75,8 @@ def losses(printed):
 def check_what_runs(trainer, name, output):
     """A run does what its recipe says: the trainer has its values, and so has the configuration written beside."""
     recipe = yaml.safe_load(Path(f"configs/{name}.yaml").read_text())
-    saved = yaml.safe_load((output / "ckpt" / "config.yaml").read_text())
-    del recipe["output_dir"], saved["output_dir"]
+    saved = load_config([f"--config_path={output / 'ckpt' / 'config.yaml'}"]).to_dict()
+    del recipe["output_dir"]
     recipe.pop("amp", None)
     assert {key: saved[key] for key in recipe} == recipe
     steps = trainer.dataset.get_dataset_size()
