@@ -81,8 +81,9 @@ if is_done trained "$stamp" && [ -f "$checkpoint" ]; then
   say "done before: $checkpoint"
 else
   if [ -d "$output/ckpt" ]; then # train.py does not mix a new run with an earlier one
-    rm -rf "$output/ckpt.previous"
-    mv "$output/ckpt" "$output/ckpt.previous"
+    previous=$output/ckpt.$(date +%Y%m%d-%H%M%S)
+    mv "$output/ckpt" "$previous"
+    say "The checkpoints of the run before are in $previous"
   fi
   "$python" train.py
   [ -f "$checkpoint" ] || die "train.py ended without writing $checkpoint"

@@ -35,6 +35,8 @@ def install(monkeypatch, texts) -> None:
         numbers = np.rint((level - _FIRST) / _STEP).astype(int)
         return np.stack([logits_of(texts[number]) for number in numbers], axis=1)
 
-    for place in ("src.network.trained", "src.evaluation.checkpoint_run"):
+    # Those that take a name over at their import come before its home: imported later, they would keep the stub.
+    for place in ("src.evaluation.checkpoint_run", "src.network.trained"):
         monkeypatch.setattr(f"{place}.load_trained", lambda config, batch_size, **_: (forward, CHARSET))
-    monkeypatch.setattr("src.model_utils.context.set_up_context", lambda config, **_: "stub")
+    for place in ("src.report.run", "src.training.preview", "src.model_utils.context"):
+        monkeypatch.setattr(f"{place}.set_up_context", lambda config, **_: "stub")
