@@ -161,14 +161,11 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
 
 def _without_colour_profile(png: np.ndarray) -> np.ndarray:
     """The bytes of a PNG without its iCCP chunk: nothing looks at it, but libpng complains of many in the terminal."""
-    place = len(transparency.PNG)
-    while place + 12 <= len(png):  # length, kind, data, checksum; the profile comes before the pixels
-        size, kind = int.from_bytes(png[place:place + 4].tobytes(), "big"), png[place + 4:place + 8].tobytes()
+    for kind, place, size in transparency.png_chunks(png):
         if kind == b"iCCP":
             return np.concatenate([png[:place], png[place + 12 + size:]])
-        if kind in (b"PLTE", b"IDAT"):
+        if kind == b"PLTE":  # a profile comes before it
             break
-        place += 12 + size
     return png
 
 

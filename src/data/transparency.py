@@ -1,5 +1,6 @@
 """Images with transparency: what stands behind the letters, by one rule in whole numbers, as in the C++ program."""
 import io
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -25,16 +26,25 @@ def may_be_transparent(data: np.ndarray) -> bool:
     return start[:4] in _TIFF  # which says it deep inside
 
 
+def png_chunks(png: np.ndarray) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, place and size of data of the chunks of a PNG that lie before its pixels.
+
+    A chunk is 4 bytes of length, 4 of kind, its data and 4 of checksum; the place is that of the length.
+    """
+    place = len(PNG)
+    while place + 12 <= len(png):
+        size, kind = int.from_bytes(png[place:place + 4].tobytes(), "big"), png[place + 4:place + 8].tobytes()
+        if kind == b"IDAT":
+            return
+        yield kind, place, size
+        place += 12 + size
+
+
 def _colour_key(png: np.ndarray) -> bytes | None:
     """The tRNS chunk of a PNG, ahead of its pixels: the alpha of palette entries, or the transparent colour."""
-    place = len(PNG)
-    while place + 12 <= len(png):  # length, kind, data, checksum
-        size, kind = int.from_bytes(png[place:place + 4].tobytes(), "big"), png[place + 4:place + 8].tobytes()
+    for kind, place, size in png_chunks(png):
         if kind == b"tRNS":
             return png[place + 8:place + 8 + size].tobytes()
-        if kind == b"IDAT":
-            break
-        place += 12 + size
     return None
 
 
