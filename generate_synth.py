@@ -34,6 +34,10 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--random_strings", action="store_true", help="random letters and digits instead of words")
     words.add_argument("--digits_ratio", type=float, default=0.1, metavar="R",
                        help="share of images that show a number (default: 0.1)")
+    words.add_argument("--codes_ratio", type=float, metavar="R",
+                       help="share of images that show what is in no dictionary: letters and digits mixed as on "
+                       "plates, single characters, words joined to 12 to 20 letters (default: nine tenths of "
+                       "--digits_ratio)")
     words.add_argument("--min_length", type=int, default=1, metavar="N", help="shortest word drawn (default: 1)")
     words.add_argument("--max_length", type=int, default=23, metavar="N", help="longest word drawn (default: 23)")
     words.add_argument("--scene_lengths", action=argparse.BooleanOptionalAction, default=True,

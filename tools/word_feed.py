@@ -64,8 +64,8 @@ def is_feasible(word: str) -> bool:
     return not CHARSET.unknown(word) and required_steps(CHARSET.encode(word)) <= num_steps(SPEC.width)
 
 
-def plan_feed(words: Iterable[str] | None, count: int, validation: int, seed: int, digits_ratio: float = 0.06,
-              strings_share: float = 0.1) -> tuple[Words, Words]:
+def plan_feed(words: Iterable[str] | None, count: int, validation: int, seed: int, digits_ratio: float = 0.1,
+              strings_share: float = 0.05, codes_ratio: float = 0.09) -> tuple[Words, Words]:
     """Chooses the words of training and validation images; no lexicon word is in both.
 
     Args:
@@ -75,10 +75,12 @@ def plan_feed(words: Iterable[str] | None, count: int, validation: int, seed: in
         seed: of all choices.
         digits_ratio: share of images that show a number.
         strings_share: share of training images that show random letters and digits.
+        codes_ratio: share of images that show what is in no dictionary, see :func:`plan_words`.
     """
     if words is not None:
         words = [word for word in words if is_feasible(word)]
-    plan = plan_words(words, {"train": count, "val": validation}, seed=seed, digits_ratio=digits_ratio)
+    plan = plan_words(words, {"train": count, "val": validation}, seed=seed, digits_ratio=digits_ratio,
+                      codes_ratio=min(codes_ratio, 1 - digits_ratio))
     lexicon, rows = list(plan.lexicon), plan.rows["train"]
     if strings_share:
         strings = plan_words(None, {"train": max(1, round(count * strings_share))}, seed=seed, random_strings=True,

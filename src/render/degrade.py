@@ -29,16 +29,33 @@ def light(dice: Dice, style: RenderStyle, planes: np.ndarray) -> None:
         y = (np.arange(height, dtype=np.float32) - dice.uniform(0, height))[:, None] / radius
         x = (np.arange(width, dtype=np.float32) - dice.uniform(0, width))[None, :] / radius
         planes += dice.uniform(30, 90) * np.exp(-(x * x + y * y))
+    if style.shade and dice.chance(style.shade):
+        # The edge of a shadow: dark on one side, within a few pixels bright on the other.
+        edge = np.clip(0.5 + dice.uniform(2, 10) * (ramp(dice, height, width) + dice.uniform(-0.6, 0.6)), 0, 1)
+        planes *= 1 - dice.uniform(0.25, 0.55) * edge
 
 
-def degrade(dice: Dice, style: RenderStyle, image: np.ndarray, stroke: float) -> np.ndarray:
-    """Applies blur, low resolution, tone and noise.
+def _phone(dice: Dice, image: np.ndarray, ink: float) -> np.ndarray:
+    """A small picture that was saved, enlarged, and will be saved again: (H, W, 3) uint8."""
+    height, width = image.shape[:2]
+    factor = min(1.0, dice.uniform(8, 20) / ink)
+    small = cv2.resize(image, (max(4, round(width * factor)), max(8, round(height * factor))),
+                       interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", small, (cv2.IMWRITE_JPEG_QUALITY, round(dice.uniform(25, 75))))
+    return cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def degrade(dice: Dice, style: RenderStyle, image: np.ndarray, stroke: float, ink: float = 32.0,
+            gap: float = 255.0) -> np.ndarray:
+    """Applies blur, low resolution, darkness, tone and noise.
 
     Args:
         dice: random choices of the image.
         style: strengths.
         image: (H, W, 3) float32; may be overwritten.
         stroke: thickness of the letters' stems in pixels; thin ones are spared the blur that would wipe them out.
+        ink: height of the letters in pixels.
+        gap: difference in brightness that the letters are read by.
 
     Returns:
         (H, W, 3) uint8.
@@ -62,9 +79,17 @@ def degrade(dice: Dice, style: RenderStyle, image: np.ndarray, stroke: float) ->
                                interpolation=cv2.INTER_AREA)
             image = cv2.resize(small, (width, height),
                                interpolation=dice.pick((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LINEAR)))
+    sigma = level * dice.uniform() * style.noise
     gain, offset = 1.0, 0.0
-    if style.tone:
+    if style.dim and gap > 40 and dice.chance(style.dim):
+        gain = max(dice.uniform(0.12, 0.45), 30 / gap)
+        offset = dice.uniform(0, 20)
+        sigma = max(sigma, dice.uniform(0.08, 0.22) * gain * gap)
+    elif style.tone:
         gain = 1.0 + level * dice.uniform(-1.0, 0.6) * style.tone
         offset = (1.0 - gain) * dice.uniform(60, 200)
-    sigma = level * dice.uniform() * style.noise
-    return cv2.addWeighted(image, gain, cut(grain(), dice, height, width), sigma, offset, dtype=cv2.CV_8U)
+    noise = cut(grain(), dice, height, width)
+    # Small thin letters do not outlive a second small picture.
+    if style.phone and stroke > 1.2 and dice.chance(style.phone):
+        return _phone(dice, cv2.addWeighted(image, gain, noise, sigma, offset, dtype=cv2.CV_8U), ink)
+    return cv2.addWeighted(image, gain, noise, sigma, offset, dtype=cv2.CV_8U)

@@ -1,4 +1,4 @@
-"""Layers of a word: letters, outline, shadow, raised edge; and the way from the flat word into the image."""
+"""Layers of a word: letters, outline, shadow, raised edge, halo, light and dark edges."""
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +25,10 @@ class Plan:
         shadow: shift (x, y) of the shadow, ``None`` for none.
         soft: the shadow is blurred.
         extrude: shift (x, y) of the raised edge, ``None`` for none.
+        look: ``plain``; ``neon`` (a halo), ``relief`` (letters in the colour of the ground, with a light and a dark
+            edge), ``dots`` (a dot matrix), ``segments`` (digits of seven segments).
+        edge: shift (x, y) between the light and the dark edge of ``relief``, half of it.
+        halo: reach of the halo of ``neon``.
     """
 
     border: float = 0.0
@@ -32,16 +36,37 @@ class Plan:
     shadow: tuple[float, float] | None = None
     soft: bool = False
     extrude: tuple[float, float] | None = None
+    look: str = "plain"
+    edge: tuple[float, float] = (0.0, 0.0)
+    halo: float = 0.0
 
     @property
     def reach(self) -> float:
         """How far the layers reach beyond the ink, of its height."""
         shifts = [abs(value) for shift in (self.shadow, self.extrude) if shift for value in shift]
-        return self.border + max(shifts, default=0.0) + (0.08 if self.soft else 0.0)
+        return self.border + max(shifts, default=0.0) + (0.08 if self.soft else 0.0) + \
+            max(map(abs, self.edge)) + 1.5 * self.halo
 
 
-def draw_plan(dice: Dice, style: RenderStyle) -> Plan:
-    """Draws the layers of a word."""
+def draw_plan(dice: Dice, style: RenderStyle, number: bool = False) -> Plan:
+    """Draws the layers of a word.
+
+    Args:
+        dice: random choices of the image.
+        style: strengths.
+        number: the word consists of digits alone.
+    """
+    if number and style.segments and dice.chance(style.segments):
+        return Plan(look="segments")
+    choice = dice.uniform()
+    if choice < style.neon:
+        return Plan(look="neon", halo=dice.uniform(0.1, 0.3))
+    choice -= style.neon
+    if choice < style.relief:
+        return Plan(look="relief", edge=_shift(dice, 0.025, 0.06))
+    choice -= style.relief
+    if choice < style.dots:
+        return Plan(look="dots")
     border, hollow, shadow, soft, extrude = 0.0, False, None, False, None
     choice = dice.uniform()
     if choice < style.border:
@@ -49,14 +74,17 @@ def draw_plan(dice: Dice, style: RenderStyle) -> Plan:
     elif choice < style.border + style.hollow:
         border, hollow = dice.uniform(0.05, 0.1), True
     if dice.chance(style.shadow):
-        angle = dice.uniform(0, 2 * math.pi)
-        length = dice.uniform(0.04, 0.13)
-        shadow, soft = (length * math.cos(angle), length * math.sin(angle)), dice.chance(0.5)
+        shadow, soft = _shift(dice, 0.04, style.shadow_length), dice.chance(0.5)
     elif dice.chance(style.extrude):
-        angle = dice.uniform(0, 2 * math.pi)
-        length = dice.uniform(0.04, 0.12)
-        extrude = (length * math.cos(angle), length * math.sin(angle))
+        extrude = _shift(dice, 0.04, style.extrude_length)
     return Plan(border, hollow, shadow, soft, extrude)
+
+
+def _shift(dice: Dice, low: float, high: float) -> tuple[float, float]:
+    """Draws a shift (x, y) of a length in any direction."""
+    angle = dice.uniform(0, 2 * math.pi)
+    length = dice.uniform(low, high)
+    return length * math.cos(angle), length * math.sin(angle)
 
 
 def _shifted(mask: np.ndarray, x: int, y: int) -> np.ndarray:
@@ -77,8 +105,17 @@ def layers(mask: np.ndarray, ink: float, plan: Plan) -> list[np.ndarray]:
 
     Returns:
         Coverages (H, W) uint8: letters, then as planned outline and shadow or raised edge. For hollow letters the
-        first one is the outline alone.
+        first one is the outline alone; ``neon`` has letters and halo, ``relief`` letters, light and dark edge.
     """
+    if plan.look == "neon":
+        reach = 2 * max(1, round(plan.halo * ink)) + 1
+        return [mask, cv2.blur(cv2.blur(cv2.dilate(mask, _disc(max(1, reach // 6))), (reach, reach)), (reach, reach))]
+    if plan.look == "relief":
+        x, y = round(plan.edge[0] * ink), round(plan.edge[1] * ink)
+        if not x and not y:
+            y = 1
+        near, far = _shifted(mask, -x, -y), _shifted(mask, x, y)
+        return [mask, cv2.subtract(near, far), cv2.subtract(far, near)]
     result = [mask]
     outer = mask
     if plan.border:
@@ -102,54 +139,3 @@ def layers(mask: np.ndarray, ink: float, plan: Plan) -> list[np.ndarray]:
                                             round(plan.extrude[1] * ink * part)))
         result.append(below)
     return result
-
-
-def corners(dice: Dice, style: RenderStyle, width: float, height: float) -> tuple[list[tuple[float, float]], bool]:
-    """Draws where the corners of a word's ink box go.
-
-    Args:
-        dice: random choices of the image.
-        style: strengths.
-        width: width of the box, in units of ``height`` or pixels alike.
-        height: height of the box.
-
-    Returns:
-        Corners (x, y): upper left, upper right, lower right, lower left; and whether they are in perspective (no
-        parallelogram).
-    """
-    width *= dice.uniform(*style.stretch)
-    points = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
-    if not dice.chance(style.geometry):
-        return points, False
-    lean = min(style.shear, max(-style.shear, dice.normal(0.4) * style.shear)) * height
-    # A long word is turned less: its box would be all background.
-    limit = min(style.rotate, math.degrees(math.atan2(0.9 * height, width)))
-    angle = math.radians(min(limit, max(-limit, dice.normal(0.45) * style.rotate)))
-    cosine, sine = math.cos(angle), math.sin(angle)
-    moved = []
-    for x, y in points:
-        x += lean * (0.5 - y / height)
-        moved.append((x * cosine - y * sine, x * sine + y * cosine))
-    if not style.perspective or dice.chance(0.4):
-        return moved, False
-    reach = style.perspective * height
-    return [(x + dice.uniform(-0.6, 0.6) * reach, y + dice.uniform(-0.5, 0.5) * reach) for x, y in moved], True
-
-
-def bend(mask: np.ndarray, sagitta: float) -> np.ndarray:
-    """Bends a word (H, W) uint8 along a parabola.
-
-    Args:
-        mask: coverage.
-        sagitta: height of the arc in pixels; positive lifts the middle, negative the ends.
-
-    Returns:
-        Coverage (H + |sagitta|, W) uint8.
-    """
-    height, width = mask.shape
-    extra = math.ceil(abs(sagitta))
-    across = np.linspace(-1, 1, width, dtype=np.float32)
-    drop = across * across * abs(sagitta) if sagitta > 0 else (1 - across * across) * abs(sagitta)
-    map_y = np.arange(height + extra, dtype=np.float32)[:, None] - drop[None, :]
-    map_x = np.broadcast_to(np.arange(width, dtype=np.float32)[None, :], map_y.shape)
-    return cv2.remap(mask, np.ascontiguousarray(map_x), map_y, cv2.INTER_LINEAR, borderValue=0)

@@ -14,6 +14,9 @@ _KINDS = ("light", "dark", "grey", "colour")
 _GROUND_SHARES = (0.25, 0.21, 0.12, 0.42)
 _LETTER_SHARES = (0.36, 0.27, 0.07, 0.30)
 _BANK = 4096
+# Lights: red, amber, yellow, green, cyan, blue, pink, white.
+_LIGHTS = ((50.0, 50.0, 255.0), (20.0, 150.0, 255.0), (60.0, 220.0, 255.0), (90.0, 255.0, 70.0), (255.0, 230.0, 60.0),
+           (255.0, 150.0, 80.0), (220.0, 90.0, 255.0), (255.0, 250.0, 240.0))
 
 
 @dataclass(frozen=True)
@@ -83,3 +86,29 @@ def draw_colours(dice: Dice, floor: float) -> Colours:
     ground = dice.pick(_grounds())
     letters = letters_on(dice, ground, floor)
     return Colours(ground, letters, letters_on(dice, letters, max(floor, 60.0)))
+
+
+def lit_colours(dice: Dice) -> Colours:
+    """Draws the colours of lights in the dark; the third one is that of the halo."""
+    level = dice.uniform(0, 38)
+    ground = (level * dice.uniform(0.7, 1.6), level, level * dice.uniform(0.7, 1.3))
+    glow = dice.pick(_LIGHTS)
+    white = dice.uniform(0.0, 0.9) ** 2
+    strength = dice.uniform(0.8, 1.0)
+    return Colours(ground, tuple(strength * (value + white * (255 - value)) for value in glow), glow)
+
+
+def relief_colours(dice: Dice) -> tuple[Colours, Colour]:
+    """Draws the colours of letters cut into their ground or raised from it.
+
+    Returns:
+        The letters in nearly the colour of the ground, the third colour that of the light edge; and the dark edge's.
+    """
+    ground = dice.pick(_grounds())
+    # Room for both edges: neither white nor black.
+    change = min(190.0, max(75.0, brightness(ground))) / max(1.0, brightness(ground))
+    ground = tuple(min(215.0, value * change + 6.0) for value in ground)
+    depth, fill = dice.uniform(60, 110), dice.uniform(0.85, 1.13)
+    light = tuple(min(255.0, value + depth) for value in ground)
+    dark = tuple(max(0.0, value - depth) for value in ground)
+    return Colours(ground, tuple(min(255.0, value * fill) for value in ground), light), dark

@@ -27,11 +27,18 @@ def draw(args: argparse.Namespace) -> None:
         _sheet(args, style, words)
 
 
+def _codes_ratio(args: argparse.Namespace) -> float:
+    """Codes come with numbers, unless they are told apart."""
+    if args.codes_ratio is not None:
+        return args.codes_ratio
+    return min(0.9 * args.digits_ratio, max(0.0, 1 - args.digits_ratio))
+
+
 def _write(args: argparse.Namespace, style: RenderStyle, words: list[str] | None) -> None:
     report = write_synth(
         args.output_dir, train=args.train, val=args.val, test=args.test, words=words, style=style, seed=args.seed,
         workers=args.workers, fonts=args.fonts, random_strings=args.random_strings, digits_ratio=args.digits_ratio,
-        min_length=args.min_length, max_length=args.max_length, disjoint=args.disjoint,
+        codes_ratio=_codes_ratio(args), min_length=args.min_length, max_length=args.max_length, disjoint=args.disjoint,
         scene_lengths=args.scene_lengths, overwrite=args.overwrite)
     for split, count in report["images"].items():
         if count:
@@ -43,8 +50,8 @@ def _write(args: argparse.Namespace, style: RenderStyle, words: list[str] | None
 
 def _sheet(args: argparse.Namespace, style: RenderStyle, words: list[str] | None) -> None:
     plan = plan_words(words, {"train": 60}, seed=args.seed, random_strings=args.random_strings,
-                      digits_ratio=args.digits_ratio, min_length=args.min_length, max_length=args.max_length,
-                      scene_lengths=args.scene_lengths)
+                      digits_ratio=args.digits_ratio, codes_ratio=_codes_ratio(args), min_length=args.min_length,
+                      max_length=args.max_length, scene_lengths=args.scene_lengths)
     renderer = WordRenderer(style, find_fonts(args.fonts, clean=style.clean_fonts), args.seed)
     cells = [renderer.sample([plan.lexicon[row]], number) for number, row in enumerate(plan.rows["train"].tolist())]
     picture = contact_sheet(cells)

@@ -7,16 +7,22 @@ import numpy as np
 from src.common.errors import ConfigError, DataError
 from src.render.degrade import degrade, light
 from src.render.dice import Dice, DiceCup, cumulate
-from src.render.effects import Plan, bend, corners, draw_plan, layers
+from src.render.displays import dot_matrix, seven_segments
+from src.render.effects import Plan, draw_plan, layers
 from src.render.fonts import CHARACTERS, FontFace, find_fonts
-from src.render.glyphs import GlyphCache, compose
-from src.render.palette import Colour, Colours, brightness, draw_colours, letters_on
+from src.render.geometry import area, bend, corners, draw_arc, steep_corners
+from src.render.glyphs import GlyphCache, GlyphTable, compose
+from src.render.paint import paint
 from src.render.style import RenderStyle
-from src.render.textures import cut, paint_ground, ramp, textures
+from src.render.surroundings import SIDES, draw_neighbours, surround
 
 _COMMON = frozenset(CHARACTERS)
 _MOST = 2 ** 63 - 1
 _LEAST_INK = 10  # pixels
+_LEAST_TURNED_INK = 13  # of letters on an arc, or on a steep line
+_LEAST_HEIGHT = {"dots": 22, "segments": 16, "relief": 20, "neon": 14}  # pixels of an image that shows such a look
+_DOTS_INK = 60  # pixels that letters are drawn at to become dots
+_CODE_UPPER = 0.6  # share of the words with digits or marks that would be in lower case and are in upper case
 _CHOICE = 1 << 32  # number of the random block that chooses the word
 # What may stand before and behind a word in a photograph without being part of its label.
 _MARKS = (("", "."), ("", "."), ("", "!"), ("", "?"), ("", ","), ("", ","), ("", ":"), ("\"", "\""), ("'", "'"),
@@ -104,14 +110,20 @@ class WordRenderer:
         return text, data.tobytes()
 
     def _cased(self, word: str, dice: Dice) -> str:
-        cased = (str.lower, str.upper, str.capitalize)[dice.weighted(self.style.case)](word)
+        way = dice.weighted(self.style.case)
+        if way == 3:
+            cased = "".join(character.upper() if dice.chance(0.5) else character.lower() for character in word)
+        elif way != 1 and not word.isalpha() and dice.chance(_CODE_UPPER):
+            cased = word.upper()
+        else:
+            cased = (str.lower, str.upper, str.capitalize)[way](word)
         return cased if len(cased) == len(word) else word  # a sharp s has no capital of its own
 
-    def _face(self, text: str, dice: Dice, keep_case: bool) -> int:
-        """Picks a face that has all characters of a text and does not change its case."""
+    def _face(self, text: str, dice: Dice, keep_case: bool, plain: bool = False) -> int:
+        """Picks a face that has all characters of a text and does not change its case; a plain one if wanted."""
         unusual = "".join(sorted(set(text) - _COMMON - {" "}))
         small = keep_case and text != text.upper()
-        decorative = dice.chance(self.style.decorative_share)
+        decorative = dice.chance(self.style.decorative_share) and not plain
         for attempt in range(12):
             chosen, weights = self._groups[decorative and attempt < 6]
             if not chosen:
@@ -136,50 +148,84 @@ class WordRenderer:
         if not word.strip():
             raise DataError("an empty word cannot be drawn")
         text = word if keep_case else self._cased(word, dice)
+        plan = draw_plan(dice, style, text.isascii() and text.isdecimal())
         shown = text
-        if not keep_case and style.punctuation and dice.chance(style.punctuation):
+        if not keep_case and style.punctuation and plan.look != "segments" and dice.chance(style.punctuation):
             before, after = dice.pick(_MARKS)
             shown = before + text + after
-        face = self._face(shown, dice, keep_case)
+        face = self._face(shown, dice, keep_case, plan.look in ("dots", "relief"))
         if self.fonts[face].unicase and not keep_case:
             text, shown = text.upper(), shown.upper()
-        plan = draw_plan(dice, style)
         masks, ink = self._layers(shown, face, plan, dice)
-        stroke = self.fonts[face].stroke * 0.8 * ink
+        stroke = (0.12 if plan.look == "segments" else self.fonts[face].stroke * 0.8) * ink
+        if plan.look == "relief":
+            stroke = min(stroke, 0.04 * ink)  # its edges are what must survive
         alphas = [np.multiply(mask, np.float32(1 / 255), dtype=np.float32) for mask in masks]
         floor = style.contrast + dice.uniform(0, style.contrast_spread) + (25 if stroke < 1.2 else 0)
-        planes = self._paint(alphas, plan, draw_colours(dice, floor), dice)
+        planes, gap = paint(alphas, plan, floor, dice, style)
         light(dice, style, planes)
-        return text, degrade(dice, style, cv2.merge(list(planes)), stroke)
+        return text, degrade(dice, style, cv2.merge(list(planes)), stroke, ink, gap)
 
-    def _layers(self, text: str, face: int, plan: Plan, dice: Dice) -> tuple[list[np.ndarray], float]:
-        """Composes a word and brings its layers into the image.
-
-        Returns:
-            Coverages (H, W) uint8 of each layer, and the height of the ink in the image, pixels.
-        """
+    def _word(self, text: str, table: GlyphTable, plan: Plan, dice: Dice) -> np.ndarray:
+        """Composes the flat word: coverage (H, W) uint8, cut to its ink."""
         style = self.style
-        height = dice.log_uniform(style.height[0], style.height[1] + 0.999)
-        top, bottom, left, right = (dice.uniform(*style.margin) for _ in range(4))
-        # The ink is at most this high, lower where the word is turned or bent: its glyphs are always sharp enough.
-        table = self._cache.table_for(face, text, height / (1 + max(0.0, top + bottom)))
         low, high = style.spacing
+        if plan.look == "segments":
+            return seven_segments(text, dice.uniform(0.1, 0.19), dice.pick((0.0, 0.0, 0.12)), dice.uniform(0.12, 0.3))
         spacing = (low + (high - low) * dice.uniform() ** 3) * table.size
         offsets = None
         if style.jitter and dice.chance(0.3):
             offsets = [dice.normal(style.jitter * table.size) for _ in text]
         word = compose(table, text, spacing, offsets)
+        if plan.look == "dots":
+            word = dot_matrix(word, 10 + dice.below(6), dice.chance(0.3))
+        return word
+
+    def _layers(self, text: str, face: int, plan: Plan, dice: Dice) -> tuple[list[np.ndarray], float]:
+        """Composes a word and brings its layers into the image.
+
+        Returns:
+            Coverages (H, W) uint8 of each layer, and the height of the letters in the image, pixels; less than it is
+            for letters that are pressed together.
+        """
+        style = self.style
+        lowest = min(max(style.height[0], _LEAST_HEIGHT.get(plan.look, 0)), style.height[1])
+        height = dice.log_uniform(lowest, style.height[1] + 0.999)
+        margins = [dice.uniform(*style.margin) for _ in SIDES]
+        arc, steep, neighbours = None, False, {}
         if style.curve and len(text) > 2 and dice.chance(style.curve):
-            word = bend(word, dice.uniform(-1, 1) * style.bend * word.shape[0])
+            arc = draw_arc(dice, style, len(text))
+        else:
+            steep = dice.chance(style.slant)
+            if plan.look != "segments":
+                neighbours = draw_neighbours(dice, style, len(text))
+        # The ink is at most this high, lower where the word is turned or bent: its glyphs are always sharp enough.
+        ink = height / (1 + max(0.0, margins[0] + margins[1]))
+        if arc:
+            ink = max(_LEAST_TURNED_INK, ink / arc.growth(0.5 * len(text)))
+        table = self._cache.table_for(face, text, _DOTS_INK if plan.look == "dots" else ink)
+        word = self._word(text, table, plan, dice)
+        letter = len(word)
+        if arc:
+            word = bend(word, arc)
         ink_height, ink_width = word.shape
-        pad = round(plan.reach * ink_height) + 2
-        stack = layers(cv2.copyMakeBorder(word, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0), ink_height, plan)
-        points, perspective = corners(dice, style, ink_width, ink_height)
+        start_x = start_y = 0
+        if neighbours:
+            word, start_x, start_y = surround(word, text, table, neighbours, dice)
+        pad = round(plan.reach * letter) + 2
+        stack = layers(cv2.copyMakeBorder(word, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0), letter, plan)
+        points, perspective = (steep_corners if steep else corners)(dice, style, ink_width, ink_height)
         across, down = zip(*points, strict=True)
         box_width, box_height = max(across) - min(across), max(down) - min(down)
+        for side, neighbour in neighbours.items():
+            margins[SIDES.index(side)] = (neighbour.gap + neighbour.peek) * letter / box_height
+        top, bottom, left, right = margins
         rows = int(height)
         # A word that is turned or bent gets a higher image where its letters would become too small to read.
-        least = min(_LEAST_INK, rows) * box_height * (1 + top + bottom) / ink_height
+        size = min(1.0, area(points) / (ink_width * ink_height))  # below 1 where it is pressed together
+        least = min(_LEAST_TURNED_INK if arc or steep else _LEAST_INK, rows) * box_height * (1 + top + bottom) / letter
+        if steep:
+            least /= max(0.5, size)
         if rows < least:
             rows = max(rows, min(round(least), style.height[1]))
         scale = rows / (box_height * (1 + top + bottom))
@@ -191,63 +237,13 @@ class WordRenderer:
         shift_x, shift_y = left * box_height - min(across), top * box_height - min(down)
         # Corners are edges of pixels, but OpenCV counts from the middle of the first one.
         target = np.array([((x + shift_x) * scale - 0.5, (y + shift_y) * scale - 0.5) for x, y in points], np.float32)
-        near, right_edge, lower_edge = pad - 0.5, pad + ink_width - 0.5, pad + ink_height - 0.5
-        source = np.array([(near, near), (right_edge, near), (right_edge, lower_edge), (near, lower_edge)], np.float32)
+        left_edge, upper_edge = pad + start_x - 0.5, pad + start_y - 0.5
+        right_edge, lower_edge = left_edge + ink_width, upper_edge + ink_height
+        source = np.array([(left_edge, upper_edge), (right_edge, upper_edge), (right_edge, lower_edge),
+                           (left_edge, lower_edge)], np.float32)
         flat = stack[0] if len(stack) == 1 else cv2.merge(stack)
         if perspective:
             warped = cv2.warpPerspective(flat, cv2.getPerspectiveTransform(source, target), (columns, rows))
         else:
             warped = cv2.warpAffine(flat, cv2.getAffineTransform(source[:3], target[:3]), (columns, rows))
-        return ([warped] if warped.ndim == 2 else list(cv2.split(warped))), ink_height * scale
-
-    def _paint(self, alphas: list[np.ndarray], plan: Plan, colours: Colours, dice: Dice) -> np.ndarray:
-        """Lays the layers over a background: (3, H, W) float32."""
-        style = self.style
-        height, width = alphas[0].shape
-        gap = abs(brightness(colours.letters) - brightness(colours.ground))
-        limit = 0.4 * gap
-        planes = paint_ground(dice, style, colours.ground, colours.third, limit, height, width)
-        lowest = len(alphas) - 1
-        if plan.shadow or plan.extrude:
-            shade = colours.third if plan.extrude and dice.chance(0.5) else self._shade(colours, dice)
-            _blend(planes, alphas[lowest], shade)
-            lowest -= 1
-        if lowest:
-            _blend(planes, alphas[1], colours.third)
-        if style.fill_texture and dice.chance(style.fill_texture):
-            pattern = ramp(dice, height, width) if dice.chance(0.5) else \
-                0.5 * cut(textures()[dice.below(5)], dice, height, width)
-            fill = _column(colours.letters) + min(dice.uniform(8, 40), limit) * pattern
-            fill -= planes
-            fill *= alphas[0]
-            planes += fill
-        else:
-            _blend(planes, alphas[0], colours.letters)
-        if style.neighbour and dice.chance(style.neighbour):
-            self._neighbour(planes, alphas[0], colours, dice)
-        return planes
-
-    def _neighbour(self, planes: np.ndarray, alpha: np.ndarray, colours: Colours, dice: Dice) -> None:
-        """Lets a strip of another line look in at the upper or lower edge, in place."""
-        height = alpha.shape[0]
-        depth = max(1, round(dice.uniform(0.03, 0.1) * height))
-        place = dice.below(height - depth + 1)
-        strip = alpha[place:place + depth, ::-1]
-        _blend(planes[:, :depth] if dice.chance(0.5) else planes[:, height - depth:], strip, colours.letters)
-
-    def _shade(self, colours: Colours, dice: Dice) -> Colour:
-        """Returns a shadow's colour: the ground made darker, or lighter under dark letters."""
-        if brightness(colours.letters) > 90:
-            return tuple(value * dice.uniform(0.1, 0.5) for value in colours.ground)
-        return letters_on(dice, colours.letters, self.style.contrast)
-
-
-def _column(colour: Colour) -> np.ndarray:
-    return np.array(colour, np.float32)[:, None, None]
-
-
-def _blend(planes: np.ndarray, alpha: np.ndarray, colour: Colour) -> None:
-    """Lays a colour over planes (3, H, W), in place, as far as ``alpha`` (H, W) covers them."""
-    difference = _column(colour) - planes
-    difference *= alpha
-    planes += difference
+        return ([warped] if warped.ndim == 2 else list(cv2.split(warped))), letter * scale * size

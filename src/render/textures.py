@@ -73,7 +73,8 @@ def ramp(dice: Dice, height: int, width: int) -> np.ndarray:
     return (_line(height) * np.float32(slope_y / total))[:, None] + _line(width) * np.float32(slope_x / total)
 
 
-def _stripes(dice: Dice, height: int, width: int) -> np.ndarray:
+def stripes(dice: Dice, height: int, width: int) -> np.ndarray:
+    """Returns stripes (height, width) float32 between -1 and 1, hard or soft, mostly level or upright."""
     period = dice.uniform(3, 24)
     angle = dice.pick((0.0, np.pi / 2, dice.uniform(0, np.pi)))
     y = np.arange(height, dtype=np.float32)[:, None] * float(np.sin(angle) * 2 * np.pi / period)
@@ -93,7 +94,7 @@ def variation(dice: Dice, style: RenderStyle, height: int, width: int) -> np.nda
         return cut(textures()[dice.below(3)], dice, height, width) * 0.5
     if kind == 3:
         return cut(textures()[3 + dice.below(5)], dice, height, width) * 0.5
-    return _stripes(dice, height, width)
+    return stripes(dice, height, width)
 
 
 def paint_ground(dice: Dice, style: RenderStyle, colour: Colour, third: Colour, limit: float, height: int,

@@ -1,19 +1,28 @@
 """Words to draw: lexicons, random strings and numbers, split into words for training, validation and test."""
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from src.common.errors import ConfigError, DataError
+from src.render.made_up import (
+    DIGITS,
+    LETTERS,
+    joined_words,
+    number_share,
+    random_codes,
+    random_numbers,
+    random_words,
+    scene_share,
+)
 
 WORD_LIST = Path(__file__).with_name("words.txt")
 SPLITS = ("train", "val", "test")
 LONGEST = 60
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-# Share of each length among words in photographs: short ones are far more frequent than in a dictionary.
-_SCENE_LENGTHS = (0.035, 0.11, 0.16, 0.175, 0.15, 0.12, 0.095, 0.06, 0.04, 0.022, 0.014, 0.007, 0.004, 0.003)
+# Of the images that show what is in no dictionary: codes of letters and digits, single characters, joined words.
+_MADE_UP = (0.28, 0.5, 0.22)
 _HELD_OUT = (0.08, 0.25)  # lowest and highest share of the words set aside for validation, and for test
 
 
@@ -32,6 +41,21 @@ class WordPlan:
     rows: dict[str, np.ndarray]
     words: dict[str, int]
     left_out: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Kind:
+    """Words of one kind: how many of the images show them, and how frequent each length is."""
+
+    words: list[str]
+    share: float
+    of_length: Callable[[int], float] = scene_share
+    first_split: bool = False  # not dealt out: all belong to the first split
+
+
+def _needed(images: float) -> int:
+    """How many different words are made up for so many images."""
+    return min(max(round(images), 30), 50_000)
 
 
 def read_lexicon(path: str | Path) -> list[str]:
@@ -68,42 +92,9 @@ def _problem(word: str) -> str | None:
     return None
 
 
-def random_words(count: int, shortest: int, longest: int, seed: int) -> list[str]:
-    """Makes distinct strings of random letters and some digits, with lengths as in photographs."""
-    generator = np.random.default_rng((seed, 1))
-    characters = np.array(list(_ALPHABET * 3 + "0123456789"))
-    return _distinct(count, shortest, longest, generator, characters)
-
-
-def random_numbers(count: int, shortest: int, longest: int, seed: int) -> list[str]:
-    """Makes distinct numbers of at most six digits, or of ``shortest`` where that is more.
-
-    Fewer than asked for where there are not so many.
-    """
-    generator = np.random.default_rng((seed, 2))
-    return _distinct(count, shortest, max(shortest, min(longest, 6)), generator, np.array(list("0123456789")))
-
-
-def _distinct(count: int, shortest: int, longest: int, generator: np.random.Generator,
-              characters: np.ndarray) -> list[str]:
-    lengths = np.arange(shortest, longest + 1)
-    shares = np.array([scene_share(int(length)) for length in lengths])
-    found: dict[str, None] = {}
-    for length in generator.choice(lengths, 2 * count + 20, p=shares / shares.sum()):
-        found["".join(characters[generator.integers(len(characters), size=length)])] = None
-        if len(found) >= count:
-            break
-    return list(found)
-
-
-def scene_share(length: int) -> float:
-    """Returns how frequent a word length is in photographs; never 0."""
-    return _SCENE_LENGTHS[length - 1] if length <= len(_SCENE_LENGTHS) else 0.0025 * 0.8 ** (length - 14)
-
-
 def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int = 1, random_strings: bool = False,
-               digits_ratio: float = 0.1, min_length: int = 1, max_length: int = 23, disjoint: bool = True,
-               scene_lengths: bool = True) -> WordPlan:
+               digits_ratio: float = 0.1, codes_ratio: float = 0.0, min_length: int = 1, max_length: int = 23,
+               disjoint: bool = True, scene_lengths: bool = True) -> WordPlan:
     """Chooses what every image of a set shows.
 
     Args:
@@ -112,6 +103,9 @@ def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int
         seed: of all choices.
         random_strings: random strings instead of the lexicon.
         digits_ratio: share of images that show a number.
+        codes_ratio: share of images that show what is in no dictionary: letters and digits mixed, single letters
+            and digits, words joined to 12 to 20 letters; counts for nothing with random strings. Single characters are
+            then in the first split alone, so that training has all of them.
         min_length: shortest word drawn.
         max_length: longest word drawn.
         disjoint: no word of one split is in another one (letters and digits compared, not case or punctuation).
@@ -121,32 +115,47 @@ def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int
         ConfigError: a parameter is out of range.
         DataError: no word is left, or too few for disjoint splits.
     """
-    _check(counts, seed, digits_ratio, min_length, max_length)
+    _check(counts, seed, digits_ratio, codes_ratio, min_length, max_length)
     left_out: dict[str, int] = {}
     total = sum(counts.values())
     if random_strings:
         letters = random_words(min(max(total, 100), 200_000), min_length, max_length, seed)
     else:
         letters = _usable(read_lexicon(WORD_LIST) if words is None else words, min_length, max_length, left_out)
-    numbers: list[str] = []
+    kinds = [_Kind(letters, 1 - digits_ratio)]
     if digits_ratio > 0:
-        wanted = min(max(round(total * digits_ratio), 30), 50_000)
-        known = set(letters)
-        numbers = [word for word in random_numbers(wanted, min_length, max_length, seed) if word not in known]
-    if not letters and (digits_ratio < 1 or not numbers):
+        kinds.append(_Kind(random_numbers(_needed(total * digits_ratio), min_length, max_length, seed), digits_ratio,
+                           number_share))
+    if codes_ratio > 0 and not random_strings:
+        kinds[0].share = max(0.0, 1 - digits_ratio - codes_ratio)
+        codes, singles, joined = (codes_ratio * part for part in _MADE_UP)
+        kinds.append(_Kind(random_codes(_needed(total * codes), min_length, max_length, seed), codes))
+        characters = LETTERS + (DIGITS if digits_ratio else "")
+        kinds.insert(0, _Kind(list(characters) if min_length == 1 else [], singles, first_split=True))
+        kinds.append(_Kind(joined_words(_needed(total * joined), letters, max_length, seed), joined))
+    if not letters and (digits_ratio < 1 or not kinds[-1].words):
         raise DataError(f"no word of {min_length} to {max_length} characters is left to draw: "
                         "widen --min_length and --max_length or give another lexicon")
-    lexicon = letters + numbers
+    known: set[str] = set()
+    for kind in kinds:
+        kind.words = [word for word in kind.words if word not in known] if known else kind.words
+        known.update(kind.words)
+    lexicon = [word for kind in kinds for word in kind.words]
     splits = [split for split in SPLITS if counts.get(split, 0)]
     generator = np.random.default_rng((seed, 3))
-    kinds = [np.arange(len(letters)), np.arange(len(letters), len(lexicon))]
     parts = []
-    for rows, share in zip(kinds, (1 - digits_ratio, digits_ratio), strict=True):
-        needed = bool(share > 0 and len(rows))
-        if needed and disjoint:
+    start = 0
+    for kind in kinds:
+        rows = np.arange(start, start + len(kind.words))
+        start += len(rows)
+        if not kind.share or not len(rows):
+            parts.append(dict.fromkeys(splits, rows[:0]))
+        elif disjoint and kind.first_split:
+            parts.append({split: rows if split == splits[0] else rows[:0] for split in splits})
+        elif disjoint:
             parts.append(_divide(lexicon, rows, splits, counts, generator))
         else:
-            parts.append({split: rows if needed else rows[:0] for split in splits})
+            parts.append(dict.fromkeys(splits, rows))
     plan = WordPlan(lexicon, {}, {}, left_out)
     for split in SPLITS:
         if split not in splits:
@@ -154,12 +163,13 @@ def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int
             continue
         pools = [part[split] for part in parts]
         plan.words[split] = sum(len(pool) for pool in pools)
-        plan.rows[split] = _assign(lexicon, pools, digits_ratio, counts[split], scene_lengths,
+        plan.rows[split] = _assign(lexicon, pools, kinds, counts[split], scene_lengths,
                                    np.random.default_rng((seed, 4, SPLITS.index(split))))
     return plan
 
 
-def _check(counts: dict[str, int], seed: int, digits_ratio: float, min_length: int, max_length: int) -> None:
+def _check(counts: dict[str, int], seed: int, digits_ratio: float, codes_ratio: float, min_length: int,
+           max_length: int) -> None:
     for split, count in counts.items():
         if split not in SPLITS:
             raise ConfigError(f"split {split!r} is unknown: use {', '.join(SPLITS)}")
@@ -171,6 +181,9 @@ def _check(counts: dict[str, int], seed: int, digits_ratio: float, min_length: i
         raise ConfigError("nothing to draw: --train, --val and --test are all 0")
     if not 0 <= digits_ratio <= 1:
         raise ConfigError(f"--digits_ratio must be between 0 and 1, not {digits_ratio:g}")
+    if not 0 <= codes_ratio <= 1 - digits_ratio:
+        raise ConfigError(f"--codes_ratio must be between 0 and what --digits_ratio leaves, {1 - digits_ratio:g}, "
+                          f"not {codes_ratio:g}")
     if not 1 <= min_length <= LONGEST or not 1 <= max_length <= LONGEST:
         raise ConfigError(f"--min_length and --max_length must be between 1 and {LONGEST}, "
                           f"not {min_length} and {max_length}")
@@ -227,28 +240,26 @@ def _divide(lexicon: list[str], rows: np.ndarray, splits: Sequence[str], counts:
             for split, chosen in shares.items()}
 
 
-def _assign(lexicon: list[str], pools: list[np.ndarray], digits_ratio: float, count: int, scene_lengths: bool,
+def _assign(lexicon: list[str], pools: list[np.ndarray], kinds: list[_Kind], count: int, scene_lengths: bool,
             generator: np.random.Generator) -> np.ndarray:
     """Chooses the lexicon row of each image: within a class all words come equally often, in a shuffled order."""
     classes: list[np.ndarray] = []
     weights: list[float] = []
-    present = [len(pool) > 0 for pool in pools]
-    for pool, share in zip(pools, (1 - digits_ratio, digits_ratio), strict=True):
+    for pool, kind in zip(pools, kinds, strict=True):
         if not len(pool):
             continue
-        share = share if all(present) else 1.0
-        if not scene_lengths:
+        if not scene_lengths or kind.first_split:
             classes.append(pool)
-            weights.append(share)
+            weights.append(kind.share)
             continue
         lengths = np.array([len(lexicon[row]) for row in pool.tolist()])
         found, sizes = np.unique(lengths, return_counts=True)
         # A length with a handful of words is not blown up to its share in photographs.
-        parts = np.array([scene_share(int(length)) * min(1.0, size / 20)
+        parts = np.array([kind.of_length(int(length)) * min(1.0, size / 20)
                           for length, size in zip(found, sizes, strict=True)])
         for length, part in zip(found, parts / parts.sum(), strict=True):
             classes.append(pool[lengths == length])
-            weights.append(share * float(part))
+            weights.append(kind.share * float(part))
     chosen = generator.choice(len(classes), count, p=np.array(weights) / sum(weights))
     rows = np.empty(count, np.int32)
     for number, members in enumerate(classes):

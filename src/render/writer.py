@@ -17,7 +17,7 @@ from src.render.renderer import WordRenderer
 from src.render.style import RenderStyle
 from src.render.words import SPLITS, WordPlan, plan_words
 
-GENERATOR = 1  # raise it whenever the same parameters draw other images
+GENERATOR = 2  # raise it whenever the same parameters draw other images
 COMPLETE = "synth.json"
 STARTED = "synth.part.json"
 _OURS = ("annotation.txt", *(f"annotation_{split}.txt" for split in SPLITS), "lexicon.txt", COMPLETE, STARTED)
@@ -26,8 +26,8 @@ _OURS = ("annotation.txt", *(f"annotation_{split}.txt" for split in SPLITS), "le
 def write_synth(folder: str | os.PathLike[str], train: int = 0, val: int = 0, test: int = 0,
                 words: Sequence[str] | None = None, style: RenderStyle | None = None, seed: int = 1, workers: int = 0,
                 progress: bool = True, *, fonts: Sequence[str] | None = None, random_strings: bool = False,
-                digits_ratio: float = 0.1, min_length: int = 1, max_length: int = 23, disjoint: bool = True,
-                scene_lengths: bool = True, overwrite: bool = False) -> dict[str, object]:
+                digits_ratio: float = 0.1, codes_ratio: float = 0.0, min_length: int = 1, max_length: int = 23,
+                disjoint: bool = True, scene_lengths: bool = True, overwrite: bool = False) -> dict[str, object]:
     """Draws a data set in the MJSynth layout.
 
     An image depends on the parameters, the fonts and its number in its split, not on ``workers``. ``synth.json`` is
@@ -46,6 +46,7 @@ def write_synth(folder: str | os.PathLike[str], train: int = 0, val: int = 0, te
         fonts: folders of fonts, ``None`` as :func:`find_fonts` does.
         random_strings: random strings instead of a lexicon.
         digits_ratio: share of images that show a number.
+        codes_ratio: share of images that show what is in no dictionary, see :func:`plan_words`.
         min_length: shortest word drawn.
         max_length: longest word drawn.
         disjoint: no word of one split is in another one.
@@ -65,11 +66,13 @@ def write_synth(folder: str | os.PathLike[str], train: int = 0, val: int = 0, te
     style = style or RenderStyle.preset("easy")
     counts = {"train": train, "val": val, "test": test}
     plan = plan_words(words, counts, seed=seed, random_strings=random_strings, digits_ratio=digits_ratio,
-                      min_length=min_length, max_length=max_length, disjoint=disjoint, scene_lengths=scene_lengths)
+                      codes_ratio=codes_ratio, min_length=min_length, max_length=max_length, disjoint=disjoint,
+                      scene_lengths=scene_lengths)
     parameters: dict[str, object] = {
         "generator": GENERATOR, "seed": seed, **counts, "style": style.to_dict(), "lexicon_sha256": _hash(plan.lexicon),
-        "random_strings": random_strings, "digits_ratio": digits_ratio, "min_length": min_length,
-        "max_length": max_length, "disjoint": disjoint, "scene_lengths": scene_lengths,
+        "random_strings": random_strings, "digits_ratio": digits_ratio,
+        "codes_ratio": codes_ratio, "min_length": min_length, "max_length": max_length,
+        "disjoint": disjoint, "scene_lengths": scene_lengths,
         "fonts": None if fonts is None else [str(item) for item in fonts]}
     root = Path(folder)
     if found := _drawn(root, parameters):  # such a set may lie where nothing can be written, not even a lock

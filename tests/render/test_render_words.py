@@ -7,7 +7,8 @@ import pytest
 
 from src.common.errors import ConfigError, DataError
 from src.render.layout import chunks, escape, unescape
-from src.render.words import SPLITS, WORD_LIST, plan_words, random_numbers, random_words, read_lexicon
+from src.render.made_up import joined_words, random_codes, random_numbers, random_words
+from src.render.words import SPLITS, WORD_LIST, plan_words, read_lexicon
 
 
 def test_embedded_word_list():
@@ -40,9 +41,10 @@ def test_random_words_and_numbers():
     assert len(set(words)) == 500 and {len(word) for word in words} == set(range(3, 10))
     assert words == random_words(500, 3, 9, 1) != random_words(500, 3, 9, 2)
     numbers = random_numbers(200, 1, 23, 1)
-    assert all(number.isdecimal() and len(number) <= 6 for number in numbers)
+    assert all(number.isdecimal() and len(number) <= 11 for number in numbers)
+    assert max(map(len, random_numbers(2000, 1, 23, 1))) == 11
     assert len(random_numbers(100, 1, 1, 1)) == 10
-    for shortest in (8, 12, 13, 30):
+    for shortest in (11, 12, 13, 30):
         assert {len(number) for number in random_numbers(20, shortest, 40, 1)} == {shortest}
 
 
@@ -67,6 +69,32 @@ def test_words_come_equally_often():
     assert set(Counter(plan.rows["train"].tolist()).values()) == {2}
 
 
+def test_shares_of_what_signs_show():
+    plan = plan_words(None, {"train": 20000, "val": 500}, digits_ratio=0.1, codes_ratio=0.09)
+    drawn = [plan.lexicon[row] for row in plan.rows["train"].tolist()]
+    share = {name: np.mean([test(word) for word in drawn]) for name, test in {
+        "single": lambda word: len(word) == 1, "number": str.isdecimal, "long": lambda word: len(word) >= 12,
+        "mixed": lambda word: word.isalnum() and not word.isalpha() and not word.isdecimal()}.items()}
+    assert 0.04 < share["single"] < 0.06 and 0.09 < share["number"] < 0.13
+    assert 0.06 < share["long"] < 0.1 and 0.015 < share["mixed"] < 0.04
+    assert {word for word in drawn if len(word) == 1} == set("abcdefghijklmnopqrstuvwxyz0123456789")
+    assert len(set(plan.lexicon)) == len(plan.lexicon)
+    without = plan_words(None, {"train": 3000}, digits_ratio=0.0)
+    assert all(without.lexicon[row].isalpha() for row in without.rows["train"].tolist())
+
+
+def test_codes_and_joined_words():
+    codes = random_codes(300, 2, 8, 1)
+    assert len(set(codes)) == 300 and codes == random_codes(300, 2, 8, 1) != random_codes(300, 2, 8, 2)
+    assert all(word.isalnum() and word == word.lower() and 2 <= len(word) <= 8 for word in codes)
+    assert all(any(map(str.isdecimal, word)) and not word.isdecimal() for word in codes)
+    words = ["street", "market", "don't", "of", "caf\u00e9"]
+    joined = joined_words(20, words, 23, 1)
+    assert joined and all(12 <= len(word) <= 20 for word in joined)
+    assert all(set(word.removeprefix("www").removesuffix("com")) <= set("streetmarket") for word in joined)
+    assert joined_words(20, words, 11, 1) == [] == joined_words(20, ["of"], 23, 1)
+
+
 def test_no_number_is_shorter_than_the_shortest_word():
     plan = plan_words(["a" * 15, "b" * 20], {"train": 200}, min_length=15, digits_ratio=0.5)
     drawn = [plan.lexicon[row] for row in plan.rows["train"].tolist()]
@@ -77,7 +105,7 @@ def test_lengths_follow_photographs_or_the_lexicon():
     scene = plan_words(None, {"train": 4000}, digits_ratio=0.0)
     lexicon = plan_words(None, {"train": 4000}, digits_ratio=0.0, scene_lengths=False)
     means = [np.mean([len(plan.lexicon[row]) for row in plan.rows["train"].tolist()]) for plan in (scene, lexicon)]
-    assert 4.3 < means[0] < 5.6 and means[1] > 6.5
+    assert 4.6 < means[0] < 5.9 and means[1] > 6.5
     short = plan_words(None, {"train": 500}, min_length=3, max_length=5)
     assert {len(short.lexicon[row]) for row in short.rows["train"].tolist()} == {3, 4, 5}
     assert sum(short.left_out.values()) > 1000
@@ -93,6 +121,7 @@ def test_lengths_follow_photographs_or_the_lexicon():
     (["a"], {"train": 1}, {"min_length": 4, "max_length": 3}, "--min_length 4 is more than --max_length 3"),
     (["a"], {"train": 1}, {"min_length": 0}, "between 1 and 60"),
     (["a"], {"train": 1}, {"digits_ratio": 1.5}, "between 0 and 1"),
+    (["a"], {"train": 1}, {"codes_ratio": 0.95}, "codes_ratio must be between 0 and what --digits_ratio leaves, 0.9"),
     (["a"], {"train": 1}, {"seed": -1}, "--seed"),
     (["a"], {"extra": 1}, {}, "unknown"),
 ])
