@@ -3,7 +3,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from src.common.charset import Charset
 from src.common.errors import ConfigError, run_main
+from src.model_utils.config import load_config
+from src.reading.language_model import CharacterModel
+from src.reading.word_list import read_words
 
 _DESCRIPTION = "Train a character n-gram language model for the beam decoder from word lists."
 _EPILOG = """example:
@@ -23,11 +27,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--label_dict", default=None,
                         help="the network's characters, or their file (default: that of default_config.yaml)")
     args = parser.parse_args(argv)
-
-    from src.common.charset import Charset
-    from src.model_utils.config import load_config
-    from src.reading.language_model import CharacterModel
-    from src.reading.word_list import read_words
 
     charset = Charset.from_config(load_config([]).label_dict if args.label_dict is None else args.label_dict)
     words = [word for path in args.words for word in read_words(path)]

@@ -29,6 +29,7 @@ EXCEPTIONS = {("evaluation", "metric"), ("metric", "evaluation")}
 
 MINDSPORE = {  # may import MindSpore at their top; everything else must load without it
     "crnn", "loss", "crnn_for_train", "eval_callback", "network.checkpoint", "network.checkpoint_folder",
+    "network.exchange",
     "network.forward", "network.precision", "network.trained", "training", "onednn",
     "distributed.communication", "evaluation.checkpoint_run", "evaluation.crnn_accuracy", "deploy.exporter",
     "deploy.mindir",

@@ -3,19 +3,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src.common.errors import CheckpointError, run_main
+from src.network.description import FACTS  # what must not differ, and is that of the average
 
 _DESCRIPTION = """Averages the weights of checkpoints: each weight, and the means and variances of batch norm, is the
 mean of theirs. Useful for the last few of one run with a constant learning rate, or for runs that began from the same
 weights. The result holds no training state: it can be evaluated, exported and fine-tuned."""
-# Facts that must not differ, and are those of the average.
-FACTS = ("label_dict", "model_version", "image_width", "keep_ratio", "bucket_widths")
 
 
 def average_weights(checkpoints: Sequence) -> dict[str, np.ndarray]:
@@ -41,16 +39,6 @@ def average_weights(checkpoints: Sequence) -> dict[str, np.ndarray]:
     return {name: (value / len(checkpoints)).astype(np.float32) for name, value in total.items()}
 
 
-def write_weights(path: str, weights: dict[str, np.ndarray], info: dict[str, int | float | str]) -> None:
-    """Writes weights as a checkpoint, with facts beside them."""
-    from mindspore import Parameter, Tensor
-
-    from src.network.checkpoint import write_checkpoint
-
-    parameters = [Parameter(Tensor(value), name=name) for name, value in weights.items()]
-    write_checkpoint(path, SimpleNamespace(get_parameters=lambda: parameters), info)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Averages as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
@@ -62,13 +50,13 @@ def main(argv: list[str] | None = None) -> int:
     if not args.output.endswith(".ckpt"):
         raise CheckpointError(f"-o {args.output}: the name must end in .ckpt")
 
-    from src.network.checkpoint import read_checkpoint  # lazily: MindSpore takes seconds
+    from src.network.checkpoint import read_checkpoint, write_arrays  # lazily: MindSpore takes seconds
 
     checkpoints = [read_checkpoint(path) for path in args.checkpoints]
     version = checkpoints[0].model_version  # an error where this is no CRNN
     info = {name: item.info[name] for item in checkpoints for name in FACTS if name in item.info}
     info.update(model_version=version, averaged=len(checkpoints))
-    write_weights(args.output, average_weights(checkpoints), info)
+    write_arrays(args.output, average_weights(checkpoints), info)
     print(f"{args.output}: the average of {len(checkpoints)} checkpoints")
     return 0
 

@@ -9,7 +9,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src.common.errors import CheckpointError, ConfigError, run_main
-from tools.average_checkpoints import FACTS, write_weights
+from src.network.description import FACTS
 
 _DESCRIPTION = """Write the weights of a checkpoint, without any training state, in float16 (computed in float32 when
 loaded): a sixth of what train.py saves with AdamW. The file can be evaluated, exported and fine-tuned as any other."""
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.temperature is not None and not 0 < args.temperature < np.inf:
         raise ConfigError(f"--temperature {args.temperature:g}: it must be above 0")
 
-    from src.network.checkpoint import read_checkpoint  # lazily: MindSpore takes seconds
+    from src.network.checkpoint import read_checkpoint, write_arrays  # lazily: MindSpore takes seconds
 
     checkpoint = read_checkpoint(args.checkpoint)
     info = {name: checkpoint.info[name] for name in (*FACTS, "temperature") if name in checkpoint.info}
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.temperature is not None:
         info["temperature"] = args.temperature
     weights = halved(checkpoint.weights, checkpoint.path)
-    write_weights(args.output, weights, info)
+    write_arrays(args.output, weights, info)
     print(f"{args.output}: {sum(value.size for value in weights.values()):,} numbers in float16, "
           f"{os.path.getsize(args.output) / 2 ** 20:.1f} MiB")
     return 0

@@ -1,11 +1,19 @@
 """A PyTorch twin of both CRNN versions: the independent reference for parity tests and speed comparisons.
 
-The twin shares no code with `src/crnn.py`; only the parameter names are translated. PyTorch is needed for this file
-alone (`pip install torch`), never by the project.
+The twin shares no code with `src/crnn.py`; only the parameter names are translated (`src/network/names.py`). It is also
+the network that takes what `convert_checkpoint.py` writes for PyTorch. PyTorch is needed for this file alone
+(`pip install torch`), never by the project.
 """
+import sys
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from src.network.names import from_torch, torch_names
 
 
 class _Stage(nn.Module):
@@ -63,31 +71,13 @@ class CRNN(nn.Module):
         return self.sequence(self.features(x))
 
 
-def mindspore_name(name: str, version: str = "V2") -> str | None:
-    """The MindSpore parameter that belongs to an entry of the twin's ``state_dict``; None for one without a mate."""
-    part, _, rest = name.partition(".")
-    if part == "stages":
-        number, _, leaf = rest.partition(".")
-        leaf = {"bn.weight": "bn.gamma", "bn.bias": "bn.beta", "bn.running_mean": "bn.moving_mean",
-                "bn.running_var": "bn.moving_variance", "bn.num_batches_tracked": None}.get(leaf, leaf)
-        return leaf and f"vgg.conv{int(number) + 1}.{leaf}"
-    if version == "V1":
-        return {"out": "fc"}.get(part, part) + "." + rest
-    head = {"rnn1": "rnn.0.rnn", "rnn2": "rnn.1.rnn", "embedding1": "rnn.0.embedding", "out": "rnn.1.embedding"}[part]
-    return f"{head}.{rest}"
-
-
 def to_mindspore(model: CRNN) -> dict[str, np.ndarray]:
     """The twin's weights under MindSpore's parameter names, float32."""
-    state = {mindspore_name(name, model.version): value for name, value in model.state_dict().items()}
-    return {name: value.detach().float().cpu().numpy() for name, value in state.items() if name}
+    return from_torch({name: value.detach().float().cpu().numpy() for name, value in model.state_dict().items()})
 
 
 def from_mindspore(model: CRNN, weights: dict[str, np.ndarray]) -> None:
     """Loads weights given under MindSpore's parameter names into the twin."""
-    state = model.state_dict()
-    for name in state:
-        other = mindspore_name(name, model.version)
-        if other:
-            state[name] = torch.from_numpy(np.asarray(weights[other], np.float32))
+    state = {name: torch.from_numpy(np.asarray(weights[mate], np.float32))
+             for mate, name in torch_names(model.version).items()}
     model.load_state_dict(state)

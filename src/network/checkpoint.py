@@ -256,13 +256,24 @@ def write_checkpoint(path: str | os.PathLike, cell: nn.Cell, info: Mapping[str, 
     saved = [p for p in cell.get_parameters() if not p.name.startswith(_NOT_SAVED)]
     averaged = {p.name.removeprefix(AVERAGE) for p in saved if p.name.startswith(AVERAGE)}
     parameters = {TRAINED + p.name if p.name in averaged else p.name.removeprefix(AVERAGE): p for p in saved}
-    content = {name: p.asnumpy() for name, p in parameters.items()}
+    _write(path, parameters, {name: p.asnumpy() for name, p in parameters.items()}, info)
+
+
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray],
+                 info: Mapping[str, int | float | str]) -> None:
+    """Writes weights that are in no network as :func:`write_checkpoint` does; arrays by parameter name."""
+    _write(path, {name: Tensor(value) for name, value in arrays.items()}, arrays, info)
+
+
+def _write(path: str | os.PathLike, data: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray],
+           info: Mapping[str, int | float | str]) -> None:
     # A number becomes a tensor in the file, and it is that which is read again.
-    content |= {name: value if isinstance(value, str) else Tensor(value).asnumpy() for name, value in info.items()}
+    content = {**arrays, **{name: value if isinstance(value, str) else Tensor(value).asnumpy()
+                            for name, value in info.items()}}
     with replacing(path) as partial:
         try:
             with muted(logging.CRITICAL):  # MindSpore reports a full disk in several lines; the caller says it in one
-                ms.save_checkpoint([{"name": name, "data": p} for name, p in parameters.items()], partial,
+                ms.save_checkpoint([{"name": name, "data": value} for name, value in data.items()], partial,
                                    append_dict={**info, **checksum_entries(content)})
         finally:
             Path(partial).with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own, where it fails
