@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import src  # noqa: F401 - tells OpenCV how large an image may be, before anything loads it
+
 # Convolutions of MindSpore on AVX-512 machines are 100 times too slow without it; see docs/speed.md.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 

@@ -11,9 +11,10 @@
 namespace crnn {
 namespace {
 
-// OpenCV's: CV_IO_MAX_IMAGE_WIDTH, _HEIGHT and _PIXELS.
+// OpenCV's CV_IO_MAX_IMAGE_WIDTH and _HEIGHT, and the number of pixels that src/__init__.py sets for it.
 constexpr int64_t kMaxSide = 1 << 20;
-constexpr int64_t kMaxPixels = 1 << 30;
+constexpr int64_t kMaxPixels = 1 << 26;
+constexpr std::streamoff kMaxBytes = std::streamoff{1} << 29;  // of a file; a BMP of that many pixels has half of it
 
 bool StartsWith(const std::vector<uint8_t> &data, const void *start, size_t size) {
   return data.size() >= size && std::memcmp(data.data(), start, size) == 0;
@@ -76,8 +77,8 @@ std::vector<uint8_t> ReadFile(const std::string &path) {
     throw Error("cannot open it: " + std::string(std::strerror(errno)));
   }
   const std::streamoff size = file.tellg();
-  if (size < 0 || size > static_cast<std::streamoff>(kMaxPixels) * 4) {  // a folder has a size of its own
-    throw Error("it is not a file");
+  if (size < 0 || size > kMaxBytes) {  // a folder has a size of its own
+    throw Error("it is not a file, or larger than 512 MiB");
   }
   std::vector<uint8_t> data(static_cast<size_t>(size));
   file.seekg(0);

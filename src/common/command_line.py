@@ -52,7 +52,8 @@ def parse(
             continue
         key, has_value, text = word[2:].partition("=")
         if key not in options and key not in FILE_KEYS and key not in extra_keys:
-            raise ConfigError(f"command line: unknown key {key}{nearest(key, [*options, FILE_KEYS[0]])}")
+            shown = key if key.isprintable() else ascii(key)
+            raise ConfigError(f"command line: unknown key {shown}{nearest(key, [*options, FILE_KEYS[0]])}")
         if not has_value:
             if words and not words[0].startswith("--"):
                 text = words.pop(0)

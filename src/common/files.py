@@ -1,10 +1,12 @@
 """Files: reading lines, writing a file whole or not at all, paths that are safe to use, and a lock."""
 import contextlib
+import json
 import os
 import secrets
 import stat
+import zipfile
 from collections.abc import Iterable, Iterator
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from src.common.errors import DataError
 
@@ -106,6 +108,38 @@ def read_bytes(path: str | os.PathLike) -> bytes:
             return file.read()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def check_unpacked(path: str | os.PathLike, most: int = 1 << 29) -> None:
+    """Refuses a zip archive, such as a file of numpy, that would fill the memory.
+
+    Args:
+        path: of the archive.
+        most: bytes that its files may have together.
+
+    Raises:
+        ValueError: it holds more.
+        zipfile.BadZipFile, OSError: it is no archive, or damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size = sum(item.file_size for item in archive.infolist())
+    if size > most:
+        raise ValueError(f"its content has {size} bytes, more than {most}")
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        json.JSONDecodeError: it is no JSON, or has lists in lists a thousand times or numbers of thousands of digits,
+            for which Python has errors of other kinds.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError) as error:
+        raise json.JSONDecodeError("nested too deep, or a number of too many digits", text, 0) from error
 
 
 def read_lines(path: str) -> list[tuple[int, str]]:

@@ -9,6 +9,7 @@ from src.common.errors import DataError
 from src.common.files import path_fault, write_bytes, write_lines
 from src.common.progress import Progress
 from src.convert.conversion import Conversion, ConversionReport, unfinished, word_fault, write_annotation
+from src.convert.mat_file import sound_variables
 from src.data.preprocess import decode_image, read_bytes
 from src.data.source import companion
 
@@ -51,7 +52,7 @@ def load_mat(path: str) -> tuple[str, np.ndarray]:
         raise DataError(f"{path}: no such file; expected testdata.mat, traindata.mat, testCharBound.mat or "
                         "trainCharBound.mat of IIIT5K")
     try:
-        variables = loadmat(path, appendmat=False)
+        variables = loadmat(path, appendmat=False, variable_names=sound_variables(path))
     except OSError as error:
         if error.filename is not None:
             raise

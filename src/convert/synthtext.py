@@ -16,6 +16,7 @@ from src.common.progress import Progress
 from src.common.system import available_cores
 from src.convert.conversion import ConversionReport, unfinished
 from src.convert.lmdb_writer import LmdbWriter
+from src.convert.mat_file import sound_variables
 from src.convert.tagset import clamp, crop_name, encode
 from src.data.preprocess import decode_image, read_bytes
 
@@ -83,7 +84,7 @@ class SynthTextFile:
         try:
             with io.BufferedReader(_ShownFile(path), 1 << 20) as shown:
                 # Not charBB, which is most of the file.
-                data = loadmat(shown, variable_names=["imnames", "wordBB", "txt"])
+                data = loadmat(shown, variable_names=sound_variables(path, ("imnames", "wordBB", "txt")))
         except Exception as error:  # scipy raises whatever the broken bytes lead it to
             raise DataError(f"{path} cannot be read as a MATLAB 5 file, or is truncated: {error}") from error
         missing = [name for name in ("imnames", "wordBB", "txt") if name not in data]

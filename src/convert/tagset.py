@@ -100,7 +100,7 @@ def clamp(x: float, y: float, w: float, h: float, height: int, width: int) -> tu
         DataError: a number is not finite, the box is empty, or outside.
     """
     shown = f"x {x:g}, y {y:g}, width {w:g}, height {h:g}"
-    if not all(map(math.isfinite, (x, y, w, h))):
+    if not all(map(math.isfinite, (x, y, w, h, x + w, y + h))):
         raise DataError(f"the box is not finite: {shown}")
     if w <= 0 or h <= 0:
         raise DataError(f"the box is empty: {shown}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from src.common.errors import DataError
-from src.common.files import read_bytes, read_lines
+from src.common.files import parse_json, read_bytes, read_lines
 
 SCRIPTS = ("Arabic", "Latin", "Chinese", "Japanese", "Korean", "Bangla", "Hindi", "Symbols", "Mixed", "None")
 _ENDING = r"\.(?:jpe?g|png|bmp|webp|tiff?|ppm|pgm|gif|jp2)"
@@ -125,7 +125,11 @@ def read_list(path: str) -> ImageList:
     lines = read_lines(path)
     if not lines:
         raise DataError(f"{path} holds no words: expected lines of path, tab (or comma) and word")
-    first = next(csv.reader([lines[0][1]], delimiter="\t" if "\t" in lines[0][1] else ","))
+    for number, line in lines:
+        if "\r" in line:
+            raise DataError(f"{path}, line {number}: a carriage return inside the line: {line[:80]!r}; save the file "
+                            "with the line breaks of Unix or Windows")
+    first = _cells(path, *lines[0], "\t" if "\t" in lines[0][1] else ",")
     columns = _columns(first)
     if columns is not None:
         return _read_table(path, lines, first, *columns)
@@ -175,7 +179,7 @@ def _several(image: str) -> list[str]:
     """The images of ``["a.jpg", "b.jpg"]``, which PaddleOCR writes before a word that they share."""
     if image.startswith("["):
         try:
-            several = json.loads(image)
+            several = parse_json(image)
         except ValueError:
             return [image]
         if several and all(isinstance(one, str) for one in several):
@@ -221,6 +225,18 @@ def _columns(names: list[str]) -> tuple[int, int] | None:
     return None if image is None or word is None else (image, word)
 
 
+def _cells(path: str, number: int, line: str, delimiter: str) -> list[str]:
+    """The cells of a line of CSV.
+
+    Raises:
+        DataError: a cell of more than 131,072 characters.
+    """
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {number}: {error}: {line[:80]!r}") from error
+
+
 def _read_table(path: str, lines: list[tuple[int, str]], names: list[str], image: int, word: int) -> ImageList:
     number, head = lines[0]
     notes = [f"line {number}, the head {head!r}, is passed over"]
@@ -231,7 +247,7 @@ def _read_table(path: str, lines: list[tuple[int, str]], names: list[str], image
     delimiter = "\t" if "\t" in head else ","
     entries = []
     for number, line in lines[1:]:
-        cells = line.split("\t") if delimiter == "\t" else next(csv.reader([line]))
+        cells = line.split("\t") if delimiter == "\t" else _cells(path, number, line, ",")
         if len(cells) != len(names):
             raise DataError(f"{path}, line {number}: expected {len(names)} columns as in its head {head!r}: {line!r}")
         entries.append(Entry(number, line, cells[image].strip(), cells[word].strip()))
@@ -259,12 +275,12 @@ def _read_cells(path: str, lines: list[tuple[int, str]], name: str, notes: list[
 def _read_json(path: str) -> ImageList:
     text = "\n".join(line for _, line in read_lines(path))
     try:
-        pairs, name = list(_json_pairs(json.loads(text))), "JSON"
+        pairs, name = list(_json_pairs(parse_json(text))), "JSON"
     except json.JSONDecodeError:
         pairs, name = [], "JSON lines"
         for number, line in read_lines(path):
             try:
-                pairs += [(number, *rest) for _, *rest in _json_pairs([json.loads(line)])]
+                pairs += [(number, *rest) for _, *rest in _json_pairs([parse_json(line)])]
             except (json.JSONDecodeError, DataError) as error:
                 raise DataError(f"{path}, line {number}: not a JSON object with image and word ({error})") from error
     except DataError as error:

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 
 from src.common.errors import ConfigError, DataError
-from src.data import transparency
+from src.data import pillow_formats, transparency
 from src.data.options import ImageOptions
+
+_TOO_MANY = "CV_IO_MAX_IMAGE_PIXELS"  # in OpenCV's message; src/__init__.py sets the limit
 
 # IGNORE_ORIENTATION: readers disagree on the EXIF orientation tag (the model zoo's PIL loader and most C++ code ignore
 # it), word crops do not carry one that means anything, and one rule for all programs is what makes their results equal.
@@ -145,10 +147,15 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
     if not buffer.size:
         raise DataError("the image is empty (0 bytes)")
     if buffer[0] == transparency.PNG[0] and buffer[:8].tobytes() == transparency.PNG:
-        buffer = _without_colour_profile(buffer)
+        buffer = _checked_png(buffer)
+    if pillow_formats.is_jpeg2000(buffer):
+        return pillow_formats.decode(buffer)
     try:
         image = cv2.imdecode(buffer, _DECODE_FLAGS)
     except cv2.error as error:
+        if _TOO_MANY in str(error.err):
+            raise DataError("the image has more pixels than are decoded (67,108,864 unless the environment variable "
+                            "OPENCV_IO_MAX_IMAGE_PIXELS says otherwise): make it smaller") from error
         raise DataError(f"not a readable image ({buffer.size} bytes): {error.err or error}") from error
     if image is None or not image.size:
         raise DataError(f"not a readable image, or a truncated one ({buffer.size} bytes)")
@@ -159,14 +166,22 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
     return image
 
 
-def _without_colour_profile(png: np.ndarray) -> np.ndarray:
-    """The bytes of a PNG without its iCCP chunk: nothing looks at it, but libpng complains of many in the terminal."""
+def _checked_png(png: np.ndarray) -> np.ndarray:
+    """The bytes of a PNG without its iCCP chunk: nothing looks at it, but libpng complains of many in the terminal.
+
+    Raises:
+        DataError: a chunk reaches beyond the end of the file. OpenCV 4.11 takes as much memory as it claims to have, up
+            to 4 GiB, and some 15 s, before it gives up.
+    """
+    profile, end, kind = None, len(transparency.PNG), b""
     for kind, place, size in transparency.png_chunks(png):
-        if kind == b"iCCP":
-            return np.concatenate([png[:place], png[place + 12 + size:]])
-        if kind == b"PLTE":  # a profile comes before it
-            break
-    return png
+        end = place + 12 + size
+        if kind == b"iCCP" and profile is None:
+            profile = place, end
+    # Behind the last chunk may be a part of another one's length. The end chunk may lack its checksum.
+    if kind != b"IEND" and end != len(png):
+        raise DataError(f"not a readable image, or a truncated one ({len(png)} bytes)")
+    return np.concatenate([png[:profile[0]], png[profile[1]:]]) if profile else png
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:

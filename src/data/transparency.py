@@ -1,14 +1,18 @@
 """Images with transparency: what stands behind the letters, by one rule in whole numbers, as in the C++ program."""
-import io
+import struct
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
+from src.data import pillow_formats
+
 PNG = b"\x89PNG\r\n\x1a\n"
+_CHUNK = struct.Struct(">I4s")
 _TIFF = (b"II*\0", b"MM\0*")
 _AS_STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 _GREY, _ALPHA_KINDS = 0, (4, 6)  # colour types of PNG
+_PIXELS_AT_ONCE = 1 << 20  # the arithmetic below takes some 50 bytes a pixel
 _HALF_WHITE = 127_500  # luminance in thousandths of a grey level
 
 
@@ -27,16 +31,17 @@ def may_be_transparent(data: np.ndarray) -> bool:
 
 
 def png_chunks(png: np.ndarray) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, place and size of data of the chunks of a PNG that lie before its pixels.
+    """Kind, place and size of data of the chunks of a PNG up to its end chunk.
 
-    A chunk is 4 bytes of length, 4 of kind, its data and 4 of checksum; the place is that of the length.
+    A chunk is 4 bytes of length, 4 of kind, its data and 4 of checksum; the place is that of the length. The last one
+    may claim to reach beyond the end of the file.
     """
     place = len(PNG)
-    while place + 12 <= len(png):
-        size, kind = int.from_bytes(png[place:place + 4].tobytes(), "big"), png[place + 4:place + 8].tobytes()
-        if kind == b"IDAT":
-            return
+    while place + 8 <= len(png):
+        size, kind = _CHUNK.unpack_from(png, place)
         yield kind, place, size
+        if kind == b"IEND":
+            return
         place += 12 + size
 
 
@@ -45,6 +50,8 @@ def _colour_key(png: np.ndarray) -> bytes | None:
     for kind, place, size in png_chunks(png):
         if kind == b"tRNS":
             return png[place + 8:place + 8 + size].tobytes()
+        if kind == b"IDAT":
+            break
     return None
 
 
@@ -57,14 +64,15 @@ def split(data: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     Returns:
         (H, W, 3) uint8 BGR and (H, W) uint8, 255 where nothing shows through.
     """
-    if data[:4].tobytes() in _TIFF:
-        return _split_tiff(data)
+    if data[:4].tobytes() in _TIFF:  # OpenCV hands its colours out multiplied by the alpha
+        return pillow_formats.colours_and_alpha(data)
     image = cv2.imdecode(data, _AS_STORED)
     if image is None:
         return None
     if image.ndim == 3 and image.shape[2] == 4:
         if image.dtype == np.uint16:
-            image = (image >> 8).astype(np.uint8)
+            image >>= 8  # in place: it may be half a gigabyte
+            image = image.astype(np.uint8)
         return (image[..., :3], image[..., 3]) if image.dtype == np.uint8 else None
     key = _colour_key(data) if image.ndim == 2 and data[:8].tobytes() == PNG and data[25] == _GREY else None
     if key is None or len(key) < 2:
@@ -74,17 +82,6 @@ def split(data: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         level = level * 255 // ((1 << depth) - 1)
     grey = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
     return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.where(image == level, 0, 255).astype(np.uint8)
-
-
-def _split_tiff(data: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The same of a TIFF by Pillow: OpenCV hands its colours out multiplied by the alpha."""
-    from PIL import Image  # here: hardly any image needs it, and a program that reads one word should start at once
-
-    with Image.open(io.BytesIO(data.tobytes())) as image:
-        if "A" not in image.getbands() and "a" not in image.getbands():
-            return None
-        pixels = np.asarray(image.convert("RGBA"))
-    return np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3]
 
 
 def lay_over_ground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -100,8 +97,17 @@ def lay_over_ground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, 3) uint8: ``(colour * alpha + ground * (255 - alpha) + 127) // 255``.
     """
-    weights = alpha.astype(np.int64)
-    luminance = image.astype(np.int64) @ np.array([114, 587, 299])  # of BGR, in thousandths
-    ground = 0 if int((luminance * weights).sum()) > _HALF_WHITE * int(weights.sum()) else 255
-    share = alpha.astype(np.int32)[..., None]
-    return ((image * share + ground * (255 - share) + 127) // 255).astype(np.uint8)
+    rows = max(1, _PIXELS_AT_ONCE // alpha.shape[1])
+    parts = [slice(row, row + rows) for row in range(0, len(alpha), rows)]
+    light = weight = 0
+    for part in parts:
+        weights = alpha[part].astype(np.int64)
+        luminance = image[part].astype(np.int64) @ np.array([114, 587, 299])  # of BGR, in thousandths
+        light += int((luminance * weights).sum())
+        weight += int(weights.sum())
+    ground = 0 if light > _HALF_WHITE * weight else 255
+    result = np.empty(image.shape, np.uint8)
+    for part in parts:
+        share = alpha[part].astype(np.int32)[..., None]
+        result[part] = (image[part] * share + ground * (255 - share) + 127) // 255
+    return result

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
+from src.common.files import parse_json
 from src.data.preprocess import InputSpec
 from src.deploy import checksum
 
@@ -152,7 +153,7 @@ def read_sidecar(path: str | os.PathLike) -> ModelInfo:
         fault = checksum.JSON.find_fault(str(source))
         if fault:
             raise CheckpointError(fault)
-        values = json.loads(source.read_text(encoding="utf-8"))
+        values = parse_json(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{source} is missing; copy it along with {path}, or export again with "
                               "export.py") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.common.errors import ConfigError, run_main
+from src.common.files import parse_json
 
 VERSIONS = ("1.0", "1.2")
 HOST_VARIABLE = "SERVER_ID"
@@ -67,7 +68,7 @@ def read_rank_table(path: str) -> RankTable:
         ConfigError: the file cannot be read, is no JSON, lacks a key, or its devices contradict each other.
     """
     try:
-        table = json.loads(Path(path).read_text(encoding="utf-8"))
+        table = parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"rank table {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -164,9 +165,9 @@ def _list(item: object, key: str, where: str) -> list:
 def _number(item: object, key: str, where: str) -> int:
     """A whole number, which the files write as text."""
     value = _key(item, key, where)
-    if isinstance(value, bool) or not (isinstance(value, int) and value >= 0
-                                       or isinstance(value, str) and value.isascii() and value.isdecimal()):
-        raise ConfigError(f"{where}: {key} must be a number such as \"0\", got {value!r}")
+    is_written = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10
+    if isinstance(value, bool) or not (is_written or isinstance(value, int) and 0 <= value < 10**9):
+        raise ConfigError(f"{where}: {key} must be a number such as \"0\", got {str(value)[:40]!r}")
     return int(value)
 
 

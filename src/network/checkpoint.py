@@ -16,10 +16,11 @@ from mindspore import Parameter, Tensor, nn
 
 from src.common.charset import Charset
 from src.common.errors import CheckpointError
-from src.common.files import replacing
+from src.common.files import check_unpacked, replacing
 from src.common.system import muted
 from src.model_utils.config import Config
 from src.network.adopt import adopt
+from src.network.checkpoint_format import check_structure
 from src.network.checksum import KEY, METHOD_KEY, checksum_entries, find_fault, has_checksums
 from src.network.description import LAST_LAYERS, UNUSED, VERSIONS, WEIGHTS
 
@@ -116,9 +117,12 @@ def read_checkpoint(path: str) -> Checkpoint:
         raise CheckpointError(f"checkpoint {path} does not exist" if not os.path.isdir(path) else
                               f"checkpoint {path} is a folder; give the .ckpt file")
     if path.endswith(".npz"):
+        with _unreadable_as_damaged(path):
+            check_unpacked(path)
         with _unreadable_as_damaged(path), np.load(path) as arrays:
             return Checkpoint(path, {name: arrays[name] for name in arrays})
     with _unreadable_as_damaged(path), muted(logging.CRITICAL):
+        check_structure(Path(path).read_bytes())
         content = {name: _as_array_or_text(value) for name, value in ms.load_checkpoint(path).items()}
     if has_checksums(content):
         fault = find_fault(content)
@@ -149,7 +153,7 @@ def _unreadable_as_damaged(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, EOFError, RuntimeError, KeyError, IndexError, OverflowError, MemoryError,
-            TokenError, zipfile.BadZipFile, zlib.error) as error:
+            TokenError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         if getattr(error, "filename", None):  # the file cannot be opened, and the error says why
             raise
         raise DamagedCheckpointError(f"{path} is not a checkpoint, or it is damaged; give a file that train.py "

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from src.common.files import parse_json
+
 KEY = "checksums"
 """Entry of a checkpoint that holds them: JSON, a checksum by name."""
 METHOD_KEY = "checksum_method"
@@ -41,7 +43,7 @@ def has_checksums(content: Mapping[str, np.ndarray | str]) -> bool:
 def find_fault(content: Mapping[str, np.ndarray | str]) -> str:
     """What is wrong with a file that :func:`has_checksums`, in words; '' where nothing is."""
     try:
-        expected = json.loads(content[KEY])
+        expected = parse_json(str(content[KEY]))
         names = set(expected)
     except (KeyError, TypeError, ValueError):
         return "its list of checksums is missing or damaged"

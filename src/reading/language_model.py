@@ -10,6 +10,7 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError
+from src.common.files import check_unpacked
 from src.reading.word_list import WordEncoder
 
 _FORMAT, _OLD_FORMAT = "crnn-character-model-2", "crnn-character-model-1"
@@ -245,6 +246,7 @@ def symbol_of(charset: Charset, tied: str = "") -> np.ndarray:
 def _read(path: str | Path) -> tuple[str, list]:
     """The characters of a file that ``CharacterModel.save`` wrote, and what follows the charset in its constructor."""
     try:
+        check_unpacked(path)
         with np.load(path, allow_pickle=False) as file:
             if str(file["format"]) == _OLD_FORMAT:
                 raise ConfigError(f"{path}: a language model of an earlier version; make it anew with "
@@ -255,8 +257,10 @@ def _read(path: str | Path) -> tuple[str, list]:
             contexts, counts = (_from_planes(file[name]) for name in ("contexts", "counts"))
             return characters, [int(file["order"]), np.cumsum(contexts), file["symbols"].astype(np.int64), counts, tied,
                                 Use(*file["use"].tolist())]
-    except (ValueError, TypeError, KeyError, EOFError, RuntimeError, TokenError, zipfile.BadZipFile,
-            zlib.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, RuntimeError, OverflowError, MemoryError,
+            SyntaxError, TokenError, zipfile.BadZipFile, zlib.error) as error:
+        if getattr(error, "filename", None):  # it cannot be opened, and the error says why
+            raise
         raise ConfigError(f"{path}: not a language model; make one with train_language_model.py") from error
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from src.common.errors import ConfigError, DataError
 from src.data.preprocess import InputSpec, decode_image, read_image, resize, to_batch
+from tests.fuzz.targets import png_claiming
 
 
 def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -173,3 +174,42 @@ def test_real_images(shared_data):
         image = read_image(path)
         np.testing.assert_array_equal(image, np.array(Image.open(path).convert("RGB"))[..., ::-1], err_msg=str(path))
         assert np.abs(resize(image, InputSpec()) - bilinear(image, 32, 100)).max() <= 1, path
+
+
+def test_a_chunk_longer_than_its_png_never_reaches_opencv(monkeypatch):
+    """OpenCV takes the memory that the chunk claims to need, up to 4 GiB."""
+    whole = png(Image.fromarray(drawn(20, 40)))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    # A length that is not the file's, also where the file is cut off inside of it. All of them are short and harmless.
+    claims = whole[:33] + (len(whole) + 100).to_bytes(4, "big") + whole[37:]
+    for data in (claims, claims[:60], whole[:36], whole[:-16]):
+        with pytest.raises(DataError, match="not a readable image, or a truncated one"):
+            decode_image(data)
+
+
+def test_bytes_behind_the_end_of_a_png_do_not_matter():
+    whole = png(Image.fromarray(drawn(20, 40)))
+    for more in (b"x", b"\xff" * 100):
+        np.testing.assert_array_equal(decode_image(whole + more), decode_image(whole))
+
+
+def test_more_pixels_than_are_decoded():
+    for width, height in ((100_000, 100_000), (1 << 13, (1 << 13) + 1)):
+        with pytest.raises(DataError, match="more pixels than are decoded .67,108,864"):
+            decode_image(png_claiming(width, height))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16"])
+def test_jpeg_2000_by_pillow(mode):
+    """Lossless, so Pillow's own pixels come back."""
+    picture = Image.fromarray(drawn(40, 90)[..., ::-1])
+    picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else \
+        picture.convert(mode)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG2000")
+    expected = np.asarray(picture) >> 8 if mode == "I;16" else np.asarray(picture.convert("RGB"))[..., ::-1]
+    image = decode_image(buffer.getvalue())
+    np.testing.assert_array_equal(image, np.broadcast_to(expected.reshape(40, 90, -1), (40, 90, 3)))
+    for size in (20, 100):
+        with pytest.raises(DataError, match="not a readable image"):
+            decode_image(buffer.getvalue()[:size])

@@ -77,7 +77,8 @@ class OnnxNetwork:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                self.path, options, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])))
+                self.path, options, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])),
+                enable_fallback=int(device != "CPU"))  # there it would try again and tell standard output of it
         except Exception as error:  # onnxruntime has a class of its own for every cause
             raise CheckpointError(f"{self.path} is not an ONNX file that onnxruntime {onnxruntime.__version__} can "
                                   f"load ({' '.join(str(error).split())[:200]}); export it with export.py") from error
@@ -85,8 +86,12 @@ class OnnxNetwork:
             raise ConfigError(f"onnxruntime could not start the {provider}; check the driver of the {device}, or take "
                               "--device_target=CPU")
         self._threads, self._on_cpu = threads or available_cores(), device == "CPU"
-        self._read_shapes()
-        properties = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self._read_shapes()
+            properties = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{self.path} holds names that are no text; export it again with export.py") \
+                from error
         self.info = ModelInfo.from_mapping(properties, self.path) if "label_dict" in properties else None
         if self.info and self.class_num not in (None, self.info.class_num):
             raise CheckpointError(f"{self.path} gives scores of {self.class_num} classes, but its label_dict makes "

@@ -1,0 +1,73 @@
+"""What Pillow reads better than OpenCV: the alpha of a TIFF, and JPEG 2000.
+
+OpenCV 4.11 has an OpenJPEG of 2022 inside, which damaged files can make end the process.
+"""
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from src.common.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_MOST_PIXELS = 1 << 26
+
+
+def is_jpeg2000(data: np.ndarray) -> bool:
+    """Whether a file begins as one.
+
+    Args:
+        data: the bytes of the file, uint8.
+    """
+    return data[0] in (0, 0xFF) and data[:8].tobytes().startswith(_JPEG2000)
+
+
+def decode(data: np.ndarray) -> np.ndarray:
+    """Decodes an image that has no transparency, or whose transparency does not count.
+
+    Args:
+        data: the bytes of the file, uint8.
+
+    Returns:
+        (H, W, 3) uint8, blue, green, red; of 16 bits the upper 8.
+
+    Raises:
+        DataError: it is damaged, or has too many pixels.
+    """
+    with _opened(data) as image:
+        if image.mode.startswith("I"):
+            return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+        return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
+
+
+def colours_and_alpha(data: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Colours (H, W, 3) uint8 BGR and alpha (H, W) uint8 of an image; None where it has no alpha.
+
+    Raises:
+        DataError: it is damaged, or has too many pixels.
+    """
+    with _opened(data) as image:
+        if "A" not in image.getbands() and "a" not in image.getbands():
+            return None
+        pixels = np.asarray(image.convert("RGBA"))
+    return np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3]
+
+
+@contextmanager
+def _opened(data: np.ndarray) -> Iterator["Image.Image"]:
+    from PIL import Image  # here: hardly any image needs it, and a program that reads one word should start at once
+
+    try:
+        with Image.open(io.BytesIO(data.tobytes())) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise DataError(f"an image of {image.width} x {image.height} pixels is too large: make it smaller")
+            yield image
+    except DataError:
+        raise
+    except Exception as error:  # Pillow raises whatever the broken bytes lead it to, from OSError to struct.error
+        raise DataError(f"not a readable image ({data.size} bytes): {' '.join(str(error).split())}") from error
