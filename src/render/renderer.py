@@ -20,6 +20,7 @@ _COMMON = frozenset(CHARACTERS)
 _MOST = 2 ** 63 - 1
 _LEAST_INK = 10  # pixels
 _LEAST_TURNED_INK = 13  # of letters on an arc, or on a steep line
+_FAR_END = 0.8  # of the usual size: letters at the far end of a sign seen from the side, which must outlive the blur
 _LEAST_HEIGHT = {"dots": 22, "segments": 16, "relief": 20, "neon": 14}  # pixels of an image that shows such a look
 _DOTS_INK = 60  # pixels that letters are drawn at to become dots
 _CODE_UPPER = 0.6  # share of the words with digits or marks that would be in lower case and are in upper case
@@ -226,6 +227,7 @@ class WordRenderer:
         least = min(_LEAST_TURNED_INK if arc or steep else _LEAST_INK, rows) * box_height * (1 + top + bottom) / letter
         if steep:
             least /= max(0.5, size)
+            size *= _FAR_END
         if rows < least:
             rows = max(rows, min(round(least), style.height[1]))
         scale = rows / (box_height * (1 + top + bottom))
