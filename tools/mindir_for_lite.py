@@ -38,15 +38,15 @@ def main(argv: list[str] | None = None) -> int:
     if args.source.endswith(".mindir"):
         if (args.batch, args.width, args.label_dict) != (None, None, None):
             raise ConfigError("--batch, --width and --label_dict belong to a checkpoint; a MINDIR file has its own")
-        from src.deploy.metadata import sidecar_path
+        from src.deploy.metadata import copy_sidecar, sidecar_path
         from src.deploy.mindir.lite import rewrite_file
         from src.deploy.targets import written
 
         target = Path(args.target)
         with written(target) as partial:
             rewrite_file(args.source, partial)
-        if sidecar_path(args.source).is_file() and target.resolve() != Path(args.source).resolve():
-            sidecar_path(target).write_bytes(sidecar_path(args.source).read_bytes())
+        if sidecar_path(args.source).is_file():
+            copy_sidecar(args.source, target)
     else:
         import mindspore as ms
 

@@ -143,10 +143,9 @@ Image DecodeBmp(const std::vector<uint8_t> &data) {
   }
   const int64_t bits = header.bits == 15 ? 16 : header.bits;
   const int64_t pitch = ((header.width * bits + 7) / 8 + 3) / 4 * 4;
+  Image::CheckSize(header.width, header.height);
+  reader.Take(header.pixels, static_cast<size_t>(pitch * header.height));  // before memory is spent on it
   Image image;
-  if (header.width > 0 && header.height > 0) {
-    reader.Take(header.pixels, static_cast<size_t>(pitch * header.height));  // before memory is spent on it
-  }
   image.Allocate(header.width, header.height);
   for (int y = 0; y < image.height; ++y) {
     const uint8_t *source = reader.Take(header.pixels + static_cast<size_t>(pitch) * y, static_cast<size_t>(pitch));

@@ -22,12 +22,16 @@ bool StartsWith(const std::vector<uint8_t> &data, const void *start, size_t size
 
 }  // namespace
 
-void Image::Allocate(int64_t new_width, int64_t new_height) {
+void Image::CheckSize(int64_t new_width, int64_t new_height) {
   if (new_width < 1 || new_height < 1 || new_width > kMaxSide || new_height > kMaxSide ||
       new_width * new_height > kMaxPixels) {
     throw Error("a size of " + std::to_string(new_width) + " x " + std::to_string(new_height) +
                 " pixels is not possible or too large");
   }
+}
+
+void Image::Allocate(int64_t new_width, int64_t new_height) {
+  CheckSize(new_width, new_height);
   pixels.reset(new (std::nothrow) uint8_t[static_cast<size_t>(new_width * new_height) * 3]);
   if (pixels == nullptr) {
     throw Error("not enough memory for " + std::to_string(new_width) + " x " + std::to_string(new_height) + " pixels");

@@ -16,7 +16,9 @@ struct Image {
   int height = 0;
   std::unique_ptr<uint8_t[]> pixels;
 
-  // Checks the size against OpenCV's limits and allocates; throws Error.
+  // Throws Error where an image is empty or larger than what is decoded.
+  static void CheckSize(int64_t width, int64_t height);
+  // Checks the size and allocates; throws Error.
   void Allocate(int64_t new_width, int64_t new_height);
   uint8_t *Row(int y) { return pixels.get() + static_cast<size_t>(y) * width * 3; }
   const uint8_t *Row(int y) const { return pixels.get() + static_cast<size_t>(y) * width * 3; }

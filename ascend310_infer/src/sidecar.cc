@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "checksum.h"
 #include "error.h"
 #include "image.h"
 #include "json.h"
@@ -14,6 +15,7 @@
 namespace crnn {
 namespace {
 
+const char kModelCrc[] = "mindir_crc32";  // as src/deploy/metadata.py calls it
 const char kAlphanumeric[] = "abcdefghijklmnopqrstuvwxyz0123456789";
 
 // The file is sound, but asks for what this program does not do.
@@ -104,7 +106,18 @@ ModelFacts ReadSidecar(const std::string &model_path, std::string *note) {
   }
   try {
     const std::vector<uint8_t> bytes = ReadFile(path);
-    return Check(Facts(ReadJsonObject(std::string(bytes.begin(), bytes.end()))));
+    const std::string text(bytes.begin(), bytes.end());
+    const std::string fault = JsonFault(text);
+    if (!fault.empty()) {
+      throw Unfit("it was altered since it was written (" + fault + "); take another copy, or export the model again");
+    }
+    const Facts facts(ReadJsonObject(text));
+    if (facts.Has(kModelCrc) && std::filesystem::is_regular_file(model_path) &&
+        FileCrc32(model_path) != facts.Text(kModelCrc)) {
+      throw Unfit(model_path + " is not the file it was written with: altered, or another one; take another copy of "
+                  "both, or export the model again");
+    }
+    return Check(facts);
   } catch (const Unfit &error) {
     throw Error(path + ": " + error.what());
   } catch (const Error &error) {

@@ -4,8 +4,9 @@ The file is written with zeros where the checksum belongs, and the checksum of t
 """
 import hashlib
 import mmap
+import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 Pieces = Sequence[bytes | memoryview]
@@ -69,7 +70,17 @@ def _sha256(pieces: Pieces) -> str:
     return state.hexdigest()
 
 
-def _crc32(pieces: Pieces) -> str:
+def file_crc32(path: str | os.PathLike) -> str:
+    """The CRC-32 of a file, eight hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return _crc32(iter(lambda: file.read(1 << 20), b""))
+
+
+def _crc32(pieces: Iterable[bytes | memoryview]) -> str:
     value = 0
     for piece in pieces:
         value = zlib.crc32(piece, value)

@@ -11,6 +11,8 @@ from src.common.files import parse_json
 from src.data.preprocess import InputSpec
 from src.deploy import checksum
 
+MODEL_CRC = "mindir_crc32"
+"""In a JSON file: the CRC-32 of the MINDIR file beside it, which the C++ program verifies."""
 PROJECT_VERSION = "1.0.0"
 CHANNEL_ORDER = "BGR"
 STRETCH = "stretch, cv2.INTER_LINEAR"
@@ -136,8 +138,25 @@ def write_sidecar(path: str | os.PathLike, info: ModelInfo, extra: Mapping[str, 
         info: its facts.
         extra: further entries for people and other programs, such as the input shape.
     """
+    return _write_facts(path, {**info.to_dict(), **(extra or {})})
+
+
+def copy_sidecar(source: str | os.PathLike, target: str | os.PathLike) -> Path:
+    """Writes the JSON file of one exported file beside another that was made from it, and returns its path.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be used.
+    """
+    return _write_facts(target, _read_facts(source))
+
+
+def _write_facts(path: str | os.PathLike, values: Mapping[str, object]) -> Path:
+    """Writes the facts of a file with checksums: of the JSON file itself, and of a MINDIR file that is there."""
+    own = {name: value for name, value in values.items() if name not in (MODEL_CRC, *checksum.JSON.entries)}
+    if Path(path).suffix == ".mindir" and Path(path).is_file():
+        own[MODEL_CRC] = checksum.file_crc32(path)
+    text = json.dumps({**own, **checksum.JSON.entries}, indent=2, ensure_ascii=False)
     target = sidecar_path(path)
-    text = json.dumps({**info.to_dict(), **(extra or {}), **checksum.JSON.entries}, indent=2, ensure_ascii=False)
     target.write_bytes(checksum.JSON.close(f"{text}\n".encode()))
     return target
 
@@ -148,6 +167,11 @@ def read_sidecar(path: str | os.PathLike) -> ModelInfo:
     Raises:
         CheckpointError: it is missing or cannot be used.
     """
+    return ModelInfo.from_mapping(_read_facts(path), str(sidecar_path(path)))
+
+
+def _read_facts(path: str | os.PathLike) -> dict[str, object]:
+    """All that stands in the JSON file beside an exported file; CheckpointError where it cannot be used."""
     source = sidecar_path(path)
     try:
         fault = checksum.JSON.find_fault(str(source))
@@ -161,4 +185,4 @@ def read_sidecar(path: str | os.PathLike) -> ModelInfo:
         raise CheckpointError(f"{source} is not JSON ({error}); export again with export.py") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{source} does not hold facts by name; export again with export.py")
-    return ModelInfo.from_mapping(values, str(source))
+    return values

@@ -1,12 +1,13 @@
 """Checksums inside exported files."""
 import hashlib
+import json
 import zlib
 
 import pytest
 
 from src.common.errors import CheckpointError
 from src.deploy import checksum
-from src.deploy.metadata import ModelInfo, read_sidecar, sidecar_path, write_sidecar
+from src.deploy.metadata import ModelInfo, copy_sidecar, read_sidecar, sidecar_path, write_sidecar
 from src.deploy.onnx.graph import to_bytes
 from src.deploy.onnx.network import OnnxNetwork
 from src.network.checkpoint import read_checkpoint
@@ -78,3 +79,19 @@ def test_the_files_that_come_with_the_program_carry_checksums(repo, capsys, name
     else:
         assert checksum.ONNX.find_fault(path) == ""
     assert capsys.readouterr().err == ""
+
+
+def test_a_mindir_file_is_known_by_its_checksum(tmp_path):
+    (tmp_path / "a.mindir").write_bytes(b"one network")
+    (tmp_path / "b.mindir").write_bytes(b"the same, rewritten")
+    write_sidecar(tmp_path / "a.mindir", INFO, {"input_shape": [1]})
+    copied = copy_sidecar(tmp_path / "a.mindir", tmp_path / "b.mindir")
+    for name in "ab":
+        values = json.loads((tmp_path / f"{name}.mindir.json").read_text())
+        assert values["mindir_crc32"] == f"{zlib.crc32((tmp_path / f'{name}.mindir').read_bytes()):08x}"
+        assert values["input_shape"] == [1]
+    assert read_sidecar(tmp_path / "b.mindir") == INFO and copied == sidecar_path(tmp_path / "b.mindir")
+    (tmp_path / "c.air").write_bytes(b"to be compiled")
+    assert "mindir_crc32" not in write_sidecar(tmp_path / "c.air", INFO).read_text()
+    with pytest.raises(CheckpointError, match="is missing"):
+        copy_sidecar(tmp_path / "none.mindir", tmp_path / "b.mindir")

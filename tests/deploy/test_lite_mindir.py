@@ -197,7 +197,7 @@ def test_the_command(checkpoints, tmp_path):
     (tmp_path / "new.mindir.json").write_text("{}")
     done = command(tmp_path / "new.mindir", tmp_path / "b.mindir")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "b.mindir").is_file() and (tmp_path / "b.mindir.json").read_text() == "{}"
+    assert (tmp_path / "b.mindir").is_file() and (tmp_path / "b.mindir.json").read_text().count("mindir_crc32") == 1
     done = command(tmp_path / "new.mindir", tmp_path / "c.mindir", "--batch", "2")
     assert done.returncode == 2 and "belong to a checkpoint" in done.stderr
     done = command(checkpoints["V2"], tmp_path / "c.mindir", "--batch", "0")
