@@ -13,7 +13,12 @@ def main(argv: list[str] | None = None) -> int:
     """Reads the images; returns 1 when some of them could not be read."""
     config = load_config(argv, description="Read word images, each cut out around one word, with a trained CRNN. - "
                          "reads one image from standard input.", positional="IMAGE|FOLDER|- ...", uses=USES)
-    from src.report.prediction import predict  # after the options, so that --help is quick
+    # After the options, so that --help is quick.
+    if config.find_words:
+        from src.report.photographs import predict_photographs
+
+        return predict_photographs(config, sys.stdin.buffer)
+    from src.report.prediction import predict
 
     return predict(config, sys.stdin.buffer)
 

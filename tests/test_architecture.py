@@ -16,7 +16,7 @@ LAYERS = (
     ("data", "network", "crnn", "loss"),
     ("ic03_dataset", "ic13_dataset", "ic15_dataset", "iiit5k_dataset", "svt_dataset", "svtp_dataset", "cute80_dataset"),
     ("dataset",),
-    ("reading", "onednn", "convert", "model_utils"),
+    ("reading", "onednn", "convert", "photographs", "model_utils"),
     ("evaluation", "metric"),
     ("network.trained", "crnn_for_train", "eval_callback"),
     ("evaluation.checkpoint_run",),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from src.common.errors import ConfigError
-from src.common.options import Option, nearest
+from src.common.options import FALSE, TRUE, Option, nearest
 
 FILE_KEYS = ("config_path", "_config_path")  # ModelArts passes the second form
 _KIND_NAMES = {bool: "True|False", int: "INTEGER", float: "NUMBER", str: "TEXT"}
@@ -55,9 +55,12 @@ def parse(
             shown = key if key.isprintable() else ascii(key)
             raise ConfigError(f"command line: unknown key {shown}{nearest(key, [*options, FILE_KEYS[0]])}")
         if not has_value:
-            if words and not words[0].startswith("--"):
+            is_switch = key in options and options[key].kind is bool
+            # Where words may belong to no key, as in `--find_words photo.jpg`, a switch takes True or False alone.
+            if words and not words[0].startswith("--") and not (
+                    is_switch and positional and words[0].lower() not in (*TRUE, *FALSE)):
                 text = words.pop(0)
-            elif key in options and options[key].kind is bool:
+            elif is_switch:
                 text = "True"
             else:
                 raise ConfigError(f"command line: --{key} lacks its value; write --{key}=VALUE")

@@ -16,8 +16,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Value = bool | int | float | str
 
-_TRUE = ("true", "yes", "on", "1")
-_FALSE = ("false", "no", "off", "0")
+TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0")
 _KIND_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 _RANGE = re.compile(
     r"(?:at least (?P<least>\S+)|above (?P<above>\S+)|(?P<low>\S+) to (?P<high>\S+))"
@@ -82,8 +82,8 @@ class Option:
         plain = text.strip().lower()
         if plain in self.words:
             return plain
-        if self.kind is bool and plain in _TRUE + _FALSE:
-            return plain in _TRUE
+        if self.kind is bool and plain in TRUE + FALSE:
+            return plain in TRUE
         if self.kind is not bool:
             try:
                 value = self.kind(plain)

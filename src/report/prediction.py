@@ -35,7 +35,7 @@ def predict(config: Config, pipe: BinaryIO) -> int:
         DataError: no image is named, or a folder holds none.
         ConfigError, CheckpointError: the network or the decoder cannot be had.
     """
-    paths, missing = _paths(config.arguments)
+    paths, missing = image_paths(config.arguments)
     config.batch_size = min(config.batch_size, len(paths))
     given = bool(config.onnx_file or config.checkpoint_path)
     recogniser = Recogniser.from_config(config)
@@ -51,7 +51,7 @@ def predict(config: Config, pipe: BinaryIO) -> int:
     with Progress(len(paths), "reading", enabled=config.show_progress != "never" and len(paths) > 1) as progress:
         for first in range(0, len(paths), config.batch_size):
             some = paths[first:first + config.batch_size]
-            images = [*_images(some, pipe)]
+            images = [*read_images(some, pipe)]
             results = iter(recogniser.read_arrays([image for image in images if not isinstance(image, DataError)]))
             progress.clear()
             for path, image in zip(some, images, strict=True):
@@ -64,8 +64,7 @@ def predict(config: Config, pipe: BinaryIO) -> int:
                 printer.add(path, result)
                 if result.confidence < _UNSURE and image.shape[0] >= _LIKE_A_PHOTOGRAPH:
                     print(f"note: {printable(path)} is {image.shape[1]} x {image.shape[0]} pixels and was read with "
-                          "little confidence; words are not searched for in photographs: cut one word out",
-                          file=sys.stderr)
+                          "little confidence; is it a photograph? --find_words finds its words", file=sys.stderr)
                 if config.picture:
                     shown.append((image, result.text, result.confidence, known_text(path)))
             sys.stdout.flush()
@@ -83,7 +82,7 @@ def predict(config: Config, pipe: BinaryIO) -> int:
     return 1 if failed else 0
 
 
-def _paths(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, DataError]]]:
+def image_paths(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, DataError]]]:
     """The images of all arguments in order, and the arguments that lead to none with the reason.
 
     Raises:
@@ -100,7 +99,7 @@ def _paths(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, DataErr
     return paths, missing
 
 
-def _images(paths: list[str], pipe: BinaryIO) -> Iterator[np.ndarray | DataError]:
+def read_images(paths: list[str], pipe: BinaryIO) -> Iterator[np.ndarray | DataError]:
     """Each image, or what is wrong with it."""
     for path in paths:
         try:

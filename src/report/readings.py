@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from src.common.files import printable
 from src.reading.reading import Reading
 from src.recogniser import Result
@@ -17,10 +19,11 @@ class ReadingPrinter:
         form: 'tsv', 'csv', 'json', 'jsonl' or 'table'.
         top: readings of each image.
         write: prints a line.
+        with_boxes: words of photographs, each with its corners.
     """
 
-    def __init__(self, form: str, top: int = 1, write: Callable[[str], None] = print) -> None:
-        self._form, self._top, self._write = form, top, write
+    def __init__(self, form: str, top: int = 1, write: Callable[[str], None] = print, with_boxes: bool = False) -> None:
+        self._form, self._top, self._write, self._with_boxes = form, top, write, with_boxes
         self._rows: list[list[str]] = []
         self._count = 0
         if form == "csv":
@@ -28,10 +31,17 @@ class ReadingPrinter:
 
     def _heading(self) -> list[str]:
         return ["path", *(f"{name}{'' if n == 1 else f'_{n}'}" for n in range(1, self._top + 1)
-                          for name in ("text", "confidence"))]
+                          for name in ("text", "confidence")), *["box"] * self._with_boxes]
 
-    def add(self, path: str, result: Result) -> None:
-        """Prints one image."""
+    def add(self, path: str, result: Result, corners: np.ndarray | None = None) -> None:
+        """Prints one image, or one word of a photograph.
+
+        Args:
+            path: of the image.
+            result: what was read.
+            corners: (4, 2) of the word in pixels of the photograph; None for an image that is a word.
+        """
+        box = [] if corners is None else [[round(float(x)), round(float(y))] for x, y in corners]
         readings = [Reading(result.text, result.confidence)]
         if self._top > 1:
             readings += result.next_best(self._top - 1)
@@ -39,11 +49,13 @@ class ReadingPrinter:
             self._add_object({"path": printable(path), "text": result.text, "confidence": round(result.confidence, 6),
                               "characters": [{"text": c.text, "steps": list(c.steps),
                                               "columns": [round(x, 1) for x in c.columns]} for c in result.characters],
-                              **self._others(readings[1:])})
+                              **self._others(readings[1:]), **({"box": box} if self._with_boxes else {})})
             return
         cells = [printable(path)]
         for reading in readings:
             cells += [reading.text, f"{reading.confidence:.4f}"]
+        if self._with_boxes:
+            cells.append(" ".join(f"{x},{y}" for x, y in box))
         if self._form == "table":
             self._rows.append(cells)
         else:
