@@ -5,9 +5,9 @@
 SVT1 holds test.xml and img/. Needs requirements-photos.txt. Only some words of a photograph are annotated, so that the
 figure is the share of these which were found and read right; nothing is said about words that nobody annotated. A word
 is found where the upright rectangle around a box and the annotated one overlap by half (intersection over union). The
-boxes and crops are the same for both recognisers. Letters and digits are compared, case does not count. With its
-lexicon (some 50 words of the photograph) our network takes the most probable word, RapidOCR's reading the nearest by edit
-distance. Nothing was tuned on these photographs.
+boxes and crops are the same for both recognisers. Letters and digits are compared, case does not count. With the
+lexicon of the photograph (some 50 words) our network takes the most probable word, RapidOCR's reading the nearest by
+edit distance. Nothing was tuned on these photographs.
 """
 import argparse
 import re
