@@ -9,6 +9,7 @@ _LOWER = np.arange(256, dtype=np.uint8)
 _LOWER[65:91] += 32
 _AS_LISTED, _UPPER, _CAPITALISED, _SMALL = range(4)
 _KINDS = 4
+_DOTS = str.maketrans("I\u0130", "\u0131i")
 _CUT = "~"  # ends a word for which the file name had no room, see src/render/layout.py
 
 
@@ -146,7 +147,8 @@ def spelled(middle: str, word: str) -> str | None:
     if not middle or middle.endswith(_CUT):
         return None
     text = unquote(middle) if "%" in middle else middle
-    if text.casefold() == word.casefold() or text.lower() == word.lower():
+    # The last one is of a Turkish lexicon, whose i and dotless i are two letters.
+    if text.casefold() == word.casefold() or text.lower() == word.lower() or text.translate(_DOTS).lower() == word:
         return text
     # Names made for other systems leave out what these may not take; then the lexicon has the word as it is.
     return word if re.sub("[^A-Za-z0-9]", "", word)[:40] == text else ""

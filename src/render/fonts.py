@@ -78,9 +78,17 @@ class FontFace:
         return f"{self.family} {self.style}"
 
 
-def open_face(face: FontFace, size: int) -> ImageFont.FreeTypeFont:
-    """Opens a face at a size in pixels per em (no shaping: one glyph per character, kerning by pairs)."""
-    font = ImageFont.truetype(face.path, size, face.index, layout_engine=ImageFont.Layout.BASIC)
+def open_face(face: FontFace, size: int, shaping: bool = False) -> ImageFont.FreeTypeFont:
+    """Opens a face at a size in pixels per em.
+
+    Args:
+        face: the face.
+        size: pixels per em.
+        shaping: letters join and change places as their script wants; otherwise one glyph per character, kerned by
+            pairs.
+    """
+    engine = ImageFont.Layout.RAQM if shaping else ImageFont.Layout.BASIC
+    font = ImageFont.truetype(face.path, size, face.index, layout_engine=engine)
     if face.axes:
         font.set_variation_by_axes(list(face.axes))
     return font
@@ -118,8 +126,8 @@ def has_kern_table(path: str | os.PathLike[str], index: int = 0) -> bool:
         raise ValueError(f"{path} ends inside its table directory") from None
 
 
-def glyph_masks(font: ImageFont.FreeTypeFont, characters: str) -> list[tuple[np.ndarray, int, int]]:
-    """Rasterises characters one by one.
+def glyph_masks(font: ImageFont.FreeTypeFont, characters: Sequence[str]) -> list[tuple[np.ndarray, int, int]]:
+    """Rasterises characters one by one, or whole words where the font shapes them.
 
     Returns:
         For each of them the coverage (h, w) uint8 cut to the ink (empty for a blank), and the position (x, y) of its

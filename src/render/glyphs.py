@@ -1,7 +1,7 @@
 """Glyph masks cached per face and size, and words composed from them."""
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +10,7 @@ import numpy as np
 from PIL.ImageFont import FreeTypeFont
 
 from src.render.fonts import CHARACTERS, FontFace, covers, glyph_masks, open_face
+from src.render.shaping import SHAPED
 
 TIERS = (16, 26, 44, 72)  # sizes in pixels per em that glyphs are rasterised at; larger words are enlarged a little
 _UNIT = 44  # one of them: the extent of a word and the kerning are taken from it
@@ -116,18 +117,19 @@ class GlyphCache:
         self.faces = faces
         self._limit = limit
         self._most_fonts = {True: fonts, False: max(1, fonts // 2)}
-        self._fonts: dict[bool, OrderedDict[tuple[int, int], FreeTypeFont]] = {True: OrderedDict(),
-                                                                               False: OrderedDict()}
+        self._fonts: dict[bool, OrderedDict[tuple[int, int, bool], FreeTypeFont]] = {True: OrderedDict(),
+                                                                                     False: OrderedDict()}
         self._tables: OrderedDict[tuple[int, int], GlyphTable] = OrderedDict()
         self._covered: dict[tuple[int, str], bool] = {}
+        self._shapes: dict[tuple[int, str], bool] = {}
 
-    def font(self, face: int, size: int) -> FreeTypeFont:
-        """Returns an open font."""
-        key, unit = (face, size), size == _UNIT
+    def font(self, face: int, size: int, shaping: bool = False) -> FreeTypeFont:
+        """Returns an open font, see :func:`open_face`."""
+        key, unit = (face, size, shaping), size == _UNIT
         fonts = self._fonts[unit]
         font = fonts.get(key)
         if font is None:
-            font = fonts[key] = open_face(self.faces[face], size)
+            font = fonts[key] = open_face(self.faces[face], size, shaping)
             if len(fonts) > self._most_fonts[unit]:
                 fonts.popitem(last=False)
         else:
@@ -150,11 +152,32 @@ class GlyphCache:
     def table_for(self, face: int, text: str, ink: float) -> GlyphTable:
         """Returns the smallest size at which a word's ink is at least ``ink`` pixels high (or the largest size)."""
         top, bottom = self.table(face, _UNIT).extent(text)
-        wanted = ink * _UNIT / max(1, bottom - top)
-        for size in TIERS:
-            if size >= 0.92 * wanted:
-                return self.table(face, size)
-        return self.table(face, TIERS[-1])
+        return self.table(face, _tier(ink * _UNIT / max(1, bottom - top)))
+
+    def shaped(self, face: int, text: str, ink: float) -> np.ndarray:
+        """Draws a word as its script wants, at the smallest size at which its ink is at least ``ink`` pixels high.
+
+        Returns:
+            Coverage (H, W) uint8 cut to the ink.
+        """
+        _, top, _, bottom = self.font(face, _UNIT, shaping=True).getbbox(text, anchor="ls")
+        font = self.font(face, _tier(ink * _UNIT / max(1, bottom - top)), shaping=True)
+        return glyph_masks(font, (text,))[0][0]
+
+    def shapes(self, face: int, scripts: Iterable[str]) -> bool:
+        """Whether a face has the rules by which the letters of some scripts join and change places."""
+        for script in scripts:
+            key = (face, script)
+            if key not in self._shapes:
+                sample = SHAPED.get(script)
+                self._shapes[key] = sample is None or (self.covers(face, sample) and self._differs(face, sample))
+            if not self._shapes[key]:
+                return False
+        return True
+
+    def _differs(self, face: int, text: str) -> bool:
+        masks = [glyph_masks(self.font(face, _UNIT, shaping), (text,))[0][0] for shaping in (False, True)]
+        return masks[0].shape != masks[1].shape or not np.array_equal(*masks)
 
     def covers(self, face: int, characters: str) -> bool:
         """Whether a face can draw every one of some characters."""
@@ -165,6 +188,11 @@ class GlyphCache:
             if not self._covered[key]:
                 return False
         return True
+
+
+def _tier(wanted: float) -> int:
+    """The smallest size of :data:`TIERS` that is about as large as wanted, or the largest."""
+    return next((size for size in TIERS if size >= 0.92 * wanted), TIERS[-1])
 
 
 def compose(table: GlyphTable, text: str, spacing: float = 0.0, offsets: list[float] | None = None,

@@ -1,5 +1,6 @@
 """The run of generate_synth.py: a set in the MJSynth layout, or a contact sheet to look at."""
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -52,6 +53,7 @@ def _sheet(args: argparse.Namespace, style: RenderStyle, words: list[str] | None
     plan = plan_words(words, {"train": 60}, seed=args.seed, random_strings=args.random_strings,
                       digits_ratio=args.digits_ratio, codes_ratio=_codes_ratio(args), min_length=args.min_length,
                       max_length=args.max_length, scene_lengths=args.scene_lengths)
+    style = replace(style, turkish=plan.turkish)
     renderer = WordRenderer(style, find_fonts(args.fonts, clean=style.clean_fonts), args.seed)
     cells = [renderer.sample([plan.lexicon[row]], number) for number, row in enumerate(plan.rows["train"].tolist())]
     picture = contact_sheet(cells)

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from src.common.charset import composed
 from src.common.errors import ConfigError, DataError
+from src.render.case import capitalised, lowered, uppered
 from src.render.degrade import degrade, light
 from src.render.dice import Dice, DiceCup, cumulate
 from src.render.displays import dot_matrix, seven_segments
@@ -13,6 +15,7 @@ from src.render.fonts import CHARACTERS, FontFace, find_fonts
 from src.render.geometry import area, bend, corners, draw_arc, steep_corners
 from src.render.glyphs import GlyphCache, GlyphTable, compose
 from src.render.paint import paint
+from src.render.shaping import refusal, scripts
 from src.render.style import RenderStyle
 from src.render.surroundings import SIDES, draw_neighbours, surround
 
@@ -111,18 +114,19 @@ class WordRenderer:
         return text, data.tobytes()
 
     def _cased(self, word: str, dice: Dice) -> str:
-        way = dice.weighted(self.style.case)
+        way, turkish = dice.weighted(self.style.case), self.style.turkish
         if way == 3:
-            cased = "".join(character.upper() if dice.chance(0.5) else character.lower() for character in word)
+            cased = "".join((uppered if dice.chance(0.5) else lowered)(character, turkish) for character in word)
         elif way != 1 and not word.isalpha() and dice.chance(_CODE_UPPER):
-            cased = word.upper()
+            cased = uppered(word, turkish)
         else:
-            cased = (str.lower, str.upper, str.capitalize)[way](word)
+            cased = (lowered, uppered, capitalised)[way](word, turkish)
         return cased if len(cased) == len(word) else word  # a sharp s has no capital of its own
 
     def _face(self, text: str, dice: Dice, keep_case: bool, plain: bool = False) -> int:
         """Picks a face that has all characters of a text and does not change its case; a plain one if wanted."""
         unusual = "".join(sorted(set(text) - _COMMON - {" "}))
+        shaped = scripts(text)
         small = keep_case and text != text.upper()
         decorative = dice.chance(self.style.decorative_share) and not plain
         for attempt in range(12):
@@ -130,13 +134,32 @@ class WordRenderer:
             if not chosen:
                 chosen, weights = self._groups[1 - (decorative and attempt < 6)]
             face = chosen[dice.cumulated(weights)]
-            if not (small and self.fonts[face].unicase) and (not unusual or self._cache.covers(face, unusual)):
+            if not (small and self.fonts[face].unicase) and (not unusual or self._can_draw(face, unusual, shaped)):
                 return face
         able = [number for number, face in enumerate(self.fonts)
-                if not (small and face.unicase) and self._cache.covers(number, unusual)]
+                if not (small and face.unicase) and self._can_draw(number, unusual, shaped)]
         if not able:
             raise DataError(f"no font has all characters of {text!r}: name a folder of fonts that does")
         return dice.pick(able)
+
+    def _can_draw(self, face: int, characters: str, shaped: set[str]) -> bool:
+        return self._cache.covers(face, characters) and self._cache.shapes(face, shaped)
+
+    def check(self, word: str) -> None:
+        """Makes sure that a word whose script joins or reorders letters can be drawn.
+
+        Raises:
+            DataError: it cannot; says why.
+        """
+        shaped = scripts(word)
+        if not shaped:
+            return
+        if problem := refusal(word):
+            raise DataError(problem)
+        unusual = "".join(sorted(set(word) - _COMMON - {" "}))
+        if not any(self._can_draw(number, unusual, shaped) for number in range(len(self.fonts))):
+            raise DataError(f"no font has all characters of {word!r} and the rules of its script: name a folder of "
+                            "fonts that does with --fonts")
 
     def undrawable(self, characters: str) -> str:
         """Returns those of some characters that no face can draw."""
@@ -148,6 +171,9 @@ class WordRenderer:
         style = self.style
         if not word.strip():
             raise DataError("an empty word cannot be drawn")
+        word = composed(word)
+        if problem := refusal(word):
+            raise DataError(problem)
         text = word if keep_case else self._cased(word, dice)
         plan = draw_plan(dice, style, text.isascii() and text.isdecimal())
         shown = text
@@ -156,7 +182,7 @@ class WordRenderer:
             shown = before + text + after
         face = self._face(shown, dice, keep_case, plan.look in ("dots", "relief"))
         if self.fonts[face].unicase and not keep_case:
-            text, shown = text.upper(), shown.upper()
+            text, shown = uppered(text, style.turkish), uppered(shown, style.turkish)
         masks, ink = self._layers(shown, face, plan, dice)
         stroke = (0.12 if plan.look == "segments" else self.fonts[face].stroke * 0.8) * ink
         if plan.look == "relief":
@@ -177,10 +203,7 @@ class WordRenderer:
         offsets = None
         if style.jitter and dice.chance(0.3):
             offsets = [dice.normal(style.jitter * table.size) for _ in text]
-        word = compose(table, text, spacing, offsets)
-        if plan.look == "dots":
-            word = dot_matrix(word, 10 + dice.below(6), dice.chance(0.3))
-        return word
+        return compose(table, text, spacing, offsets)
 
     def _layers(self, text: str, face: int, plan: Plan, dice: Dice) -> tuple[list[np.ndarray], float]:
         """Composes a word and brings its layers into the image.
@@ -193,19 +216,22 @@ class WordRenderer:
         lowest = min(max(style.height[0], _LEAST_HEIGHT.get(plan.look, 0)), style.height[1])
         height = dice.log_uniform(lowest, style.height[1] + 0.999)
         margins = [dice.uniform(*style.margin) for _ in SIDES]
-        arc, steep, neighbours = None, False, {}
+        arc, steep, neighbours, shaped = None, False, {}, bool(scripts(text))
         if style.curve and len(text) > 2 and dice.chance(style.curve):
             arc = draw_arc(dice, style, len(text))
         else:
             steep = dice.chance(style.slant)
-            if plan.look != "segments":
+            if plan.look != "segments" and not shaped:
                 neighbours = draw_neighbours(dice, style, len(text))
         # The ink is at most this high, lower where the word is turned or bent: its glyphs are always sharp enough.
         ink = height / (1 + max(0.0, margins[0] + margins[1]))
         if arc:
             ink = max(_LEAST_TURNED_INK, ink / arc.growth(0.5 * len(text)))
-        table = self._cache.table_for(face, text, _DOTS_INK if plan.look == "dots" else ink)
-        word = self._word(text, table, plan, dice)
+        ink = _DOTS_INK if plan.look == "dots" else ink
+        table = self._cache.table_for(face, text, ink)
+        word = self._cache.shaped(face, text, ink) if shaped else self._word(text, table, plan, dice)
+        if plan.look == "dots":
+            word = dot_matrix(word, 10 + dice.below(6), dice.chance(0.3))
         letter = len(word)
         if arc:
             word = bend(word, arc)

@@ -63,6 +63,7 @@ class RenderStyle:
         tone: highest relative change of contrast and gamma.
         jpeg: lowest and highest JPEG quality.
         case: shares of lower, UPPER, Capitalised and miXeD words; those with digits are mostly UPPER.
+        turkish: dotted and dotless i are two letters, each with a capital of its own.
     """
 
     name: str = "hard"
@@ -115,6 +116,7 @@ class RenderStyle:
     tone: float = 0.3
     jpeg: tuple[int, int] = (25, 95)
     case: tuple[float, float, float, float] = (0.21, 0.5, 0.26, 0.03)
+    turkish: bool = False
 
     @classmethod
     def preset(cls, name: str) -> "RenderStyle":

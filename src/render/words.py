@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from src.common.charset import composed
 from src.common.errors import ConfigError, DataError
+from src.render.case import is_turkish, lowered
 from src.render.made_up import (
     DIGITS,
     LETTERS,
@@ -17,6 +19,7 @@ from src.render.made_up import (
     random_words,
     scene_share,
 )
+from src.render.shaping import refusal
 
 WORD_LIST = Path(__file__).with_name("words.txt")
 SPLITS = ("train", "val", "test")
@@ -35,12 +38,14 @@ class WordPlan:
         rows: for each split the lexicon row of every image, int32.
         words: for each split the number of distinct words set aside for it.
         left_out: number of words not used, by reason.
+        turkish: the lexicon has dotless i or dotted I, so that ``i`` and ``I`` are two letters.
     """
 
     lexicon: list[str]
     rows: dict[str, np.ndarray]
     words: dict[str, int]
     left_out: dict[str, int] = field(default_factory=dict)
+    turkish: bool = False
 
 
 @dataclass
@@ -59,7 +64,7 @@ def _needed(images: float) -> int:
 
 
 def read_lexicon(path: str | Path) -> list[str]:
-    """Reads a lexicon: UTF-8, one word a line; empty lines count for nothing.
+    """Reads a lexicon: UTF-8, one word a line, composed (NFC); empty lines count for nothing.
 
     Raises:
         DataError: no such file, not UTF-8, no word in it, or a word that cannot be drawn.
@@ -71,7 +76,7 @@ def read_lexicon(path: str | Path) -> list[str]:
         raise DataError(f"lexicon {path} does not exist: give a text file with one word a line") from None
     except UnicodeDecodeError as error:
         raise DataError(f"lexicon {path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
-    words = [line.strip(" \t\r") for line in lines]
+    words = [composed(line.strip(" \t\r")) for line in lines]
     for number, word in enumerate(words, 1):
         problem = _problem(word) if word else None
         if problem:
@@ -89,7 +94,7 @@ def _problem(word: str) -> str | None:
         return f"the word {word!r} has the control character U+{ord(bad):04X}, which cannot be drawn"
     if len(word) > LONGEST:
         return f"the word {word[:20]!r}... has {len(word)} characters, at most {LONGEST} can be drawn"
-    return None
+    return refusal(word)
 
 
 def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int = 1, random_strings: bool = False,
@@ -156,7 +161,7 @@ def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int
             parts.append(_divide(lexicon, rows, splits, counts, generator))
         else:
             parts.append(dict.fromkeys(splits, rows))
-    plan = WordPlan(lexicon, {}, {}, left_out)
+    plan = WordPlan(lexicon, {}, {}, left_out, is_turkish(letters))
     for split in SPLITS:
         if split not in splits:
             plan.rows[split], plan.words[split] = np.zeros(0, np.int32), 0
@@ -192,23 +197,23 @@ def _check(counts: dict[str, int], seed: int, digits_ratio: float, codes_ratio: 
 
 
 def _usable(words: Iterable[str], shortest: int, longest: int, left_out: dict[str, int]) -> list[str]:
+    words = list(map(composed, words))
+    turkish = is_turkish(words)
     kept: dict[str, None] = {}
-    seen = 0
     outside = 0
     for word in words:
-        seen += 1
         problem = "a word is empty" if not word.strip() else _problem(word)
         if problem:
             raise DataError(problem)
-        folded = word.strip().lower()
+        folded = lowered(word.strip(), turkish)
         if shortest <= len(folded) <= longest:
             kept[folded] = None
         else:
             outside += 1
     if outside:
         left_out[f"not {shortest} to {longest} characters long"] = outside
-    if seen - outside - len(kept):
-        left_out["given twice"] = seen - outside - len(kept)
+    if len(words) - outside - len(kept):
+        left_out["given twice"] = len(words) - outside - len(kept)
     return list(kept)
 
 

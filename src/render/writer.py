@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from src.common.errors import ConfigError, DataError
 from src.common.files import FileLock, write_lines, write_text, writing
 from src.common.progress import Progress
 from src.common.system import available_cores
+from src.render.case import uppered
 from src.render.fonts import find_fonts
 from src.render.layout import Chunk, chunks
 from src.render.pool import DONE, jobs_of, run_jobs
@@ -68,6 +70,7 @@ def write_synth(folder: str | os.PathLike[str], train: int = 0, val: int = 0, te
     plan = plan_words(words, counts, seed=seed, random_strings=random_strings, digits_ratio=digits_ratio,
                       codes_ratio=codes_ratio, min_length=min_length, max_length=max_length, disjoint=disjoint,
                       scene_lengths=scene_lengths)
+    style = replace(style, turkish=plan.turkish)
     parameters: dict[str, object] = {
         "generator": GENERATOR, "seed": seed, **counts, "style": style.to_dict(), "lexicon_sha256": _hash(plan.lexicon),
         "random_strings": random_strings, "digits_ratio": digits_ratio,
@@ -105,11 +108,14 @@ def _write(root: Path, plan: WordPlan, parameters: dict[str, object], style: Ren
     faces = find_fonts(fonts, clean=style.clean_fonts)
     seed = int(parameters["seed"])
     characters = set("".join(plan.lexicon))
-    characters.update(*(character.upper() for character in characters))
-    missing = WordRenderer(style, faces, seed).undrawable("".join(sorted(characters)))
+    characters.update(*(uppered(character, style.turkish) for character in characters))
+    renderer = WordRenderer(style, faces, seed)
+    missing = renderer.undrawable("".join(sorted(characters)))
     if missing:
         raise DataError(f"no font can draw the characters {missing!r} of the lexicon: name a folder of fonts that has "
                         "them with --fonts, or leave such words out")
+    for word in plan.lexicon:
+        renderer.check(word)
     counts = {split: len(plan.rows[split]) for split in SPLITS}
     report: dict[str, object] = {
         "parameters": parameters, "images": counts, "words": plan.words, "left_out": plan.left_out,
