@@ -10,6 +10,7 @@ from src.render.style import RenderStyle
 
 Points = list[tuple[float, float]]
 _LETTER_TURN = 24.0  # degrees of an arc that one letter takes at most
+_LONG = 5.0  # of the height
 _SMALLEST = 0.9  # radius at the middle of the letters, of their height: the inner ends must not meet
 
 
@@ -137,7 +138,7 @@ def steep_corners(dice: Dice, style: RenderStyle, width: float, height: float) -
     turned, seen_from_side = dice.weighted((0.35, 0.65)), dice.chance(0.6)
     near, far = 1.0, 1.0
     if seen_from_side:
-        width *= dice.uniform(0.6, 0.95)
+        width *= dice.uniform(0.6 if width < _LONG * height else 0.8, 0.95)  # letters of long words are narrow as it is
         near, far = (1.0, dice.uniform(0.45, 0.8)) if dice.chance(0.5) else (dice.uniform(0.45, 0.8), 1.0)
     # A long word rises less, or its letters would be a few pixels high in an image of the usual height.
     slope = min(math.tan(math.radians(style.steep)), 1.7 * height / width) * dice.uniform(0.35, 1.0)
