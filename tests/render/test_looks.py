@@ -108,6 +108,13 @@ def test_seven_segments_light_what_each_digit_needs():
     for digit, segments in lit.items():
         count, _, stats, _ = cv2.connectedComponentsWithStats((seven_segments(digit) > 127).astype(np.uint8))
         assert count - 1 == segments and stats[1:, cv2.CC_STAT_AREA].min() > 60
+    # Top, upper left and right, middle, lower left and right, bottom; beside an 8, which keeps the digit in its place.
+    shapes = {"0": "1110111", "1": "0010010", "2": "1011101", "3": "1011011", "4": "0111010", "5": "1101011",
+              "6": "1101111", "7": "1010010", "8": "1111111", "9": "1111011"}
+    places = [(4, 18), (20, 4), (20, 32), (36, 18), (52, 4), (52, 32), (67, 18)]
+    for digit, shape in shapes.items():
+        shown = cv2.copyMakeBorder(seven_segments("8" + digit), 0, 0, 0, 10, cv2.BORDER_CONSTANT, value=0)
+        assert "".join(str(int(shown[y, 49 + x] > 127)) for y, x in places) == shape, digit
     masks = [seven_segments(digit, slant=0.1) for digit in "023456789"]
     assert len({mask.tobytes() for mask in masks}) == 9
     assert seven_segments("88").shape[1] > 2 * seven_segments("8").shape[1]
@@ -151,12 +158,14 @@ def test_two_tones_are_two_colours_on_one_side_of_the_ground():
     assert max(spread[0.0]) < 1 and np.mean(np.array(spread[1.0]) > 8) > 0.7
 
 
+@pytest.mark.parametrize("peek", [0.2, 0.9])
 @pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
-def test_neighbours_peek_in_at_their_side(plain, side):
+def test_neighbours_peek_in_at_their_side(plain, side, peek):
     table = GlyphCache(plain).table(0, 44)
     word = compose(table, "STREET")
     height, width = word.shape
-    canvas, x, y = surround(word, "STREET", table, {side: Neighbour(0.3, 0.2, "OOOOOOOOO")}, DiceCup(1).roll(0))
+    text = "O" if side in ("left", "right") else "OOOOOOOOO"
+    canvas, x, y = surround(word, "STREET", table, {side: Neighbour(0.3, peek, text)}, DiceCup(1).roll(0))
     assert np.array_equal(canvas[y:y + height, x:x + width], word)
     rest = canvas.copy()
     rest[y:y + height, x:x + width] = 0

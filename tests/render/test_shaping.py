@@ -224,6 +224,8 @@ def test_lexicons_of_users_are_drawn_with_the_right_labels(package, words, tmp_p
                          fonts, "--workers", "1"])
     source = SynthSource(str(out), "train")
     assert [source.text(number) for number in range(12)] == drawn[:12]
+    if words[0] == "İstanbul":
+        assert set(drawn) <= {"istanbul", "İstanbul", "İSTANBUL", "ırmak", "Irmak", "IRMAK", "çığ", "Çığ", "ÇIĞ"}
 
 
 def test_turkish_letters_keep_their_dots():
