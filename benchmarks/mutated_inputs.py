@@ -4,7 +4,7 @@
 
 Each is read in a process of its own kind: images, lists, XML, .mat, LMDB, YAML, command lines, rank tables, ONNX,
 checkpoints, facts beside MINDIR files, language models, lexicons. Good is what is read, or refused with one sentence.
-A fault is any other exception, a process that ends, more than 5 s, more than 1 GiB for one input, anything opened
+A fault is any other exception, a process that ends, more than 5 s of CPU time or 20 s in all, more than 1 GiB for one input, anything opened
 outside of its folder, and any program started. Prints a table; the exit code is 1 where there was a fault.
 """
 import argparse
@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder for the inputs with faults")
     options = parser.parse_args()
     print(machine_line(), flush=True)
-    print("| kind | inputs | read | refused | faults | longest s | most MiB |\n|---|---|---|---|---|---|---|")
+    print("| kind | inputs | read | refused | faults | longest CPU s | most MiB |\n|---|---|---|---|---|---|---|")
     each, total, faults = -(-options.count // len(options.only)), 0, 0
     said = []
     for kind in options.only:

@@ -8,6 +8,7 @@ import numpy as np
 
 from src.common.errors import DataError
 from src.common.progress import Progress
+from src.data.lmdb_structure import LmdbFileError, check_structure
 from src.data.source import LEXICONS, WordSource, check_folder
 
 try:
@@ -50,6 +51,7 @@ class Database:
 
     _lock = threading.Lock()
     _open: dict[str, object] = {}
+    _checked: set[str] = set()  # a forked process need not look again
     _fork_safe = False
 
     def __init__(self, folder: str):
@@ -84,17 +86,19 @@ class Database:
         if lmdb is None:
             raise DataError(f"reading {path} needs the Python package lmdb: install it as requirements.txt says")
         try:
+            if self._key not in self._checked:
+                check_structure(path)
+                self._checked.add(self._key)
+        except LmdbFileError as error:
+            raise DataError(f"{path} is no LMDB file, or a broken one: {error}") from error
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        try:
             # lock=False: readers only, also from a read-only disk; readahead=False: access is random.
             environment = lmdb.open(self.folder, readonly=True, create=False, lock=False, readahead=False,
                                     meminit=False)
         except lmdb.Error as error:
             raise DataError(f"{path} is no LMDB file, or a broken one: {error}") from error
-        # A page beyond the end of the file would end the process with a bus error.
-        wanted = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        size = os.path.getsize(path)
-        if size < wanted:
-            environment.close()
-            raise DataError(f"{path} is truncated: {size} bytes of {wanted}")
         return environment
 
     def get(self, key: bytes) -> bytes | None:
@@ -109,6 +113,7 @@ class Database:
     def close(self) -> None:
         """Closes it in this process, so that the file can be replaced."""
         with self._lock:
+            self._checked.discard(self._key)
             environment = self._open.pop(self._key, None)
             if environment is not None:
                 environment.close()

@@ -142,7 +142,7 @@ def test_what_is_no_lmdb(tmp_path):
     for i, size in enumerate((9000, len(data) // 2, len(data) - 4096)):
         (tmp_path / f"{i}").mkdir()
         (tmp_path / f"{i}" / "data.mdb").write_bytes(data[:size])
-        with pytest.raises(DataError, match=f"data.mdb is truncated: {size} bytes of"):
+        with pytest.raises(DataError, match=f"data.mdb is no LMDB file, or a broken one: truncated: {size} bytes of"):
             LmdbSource(str(tmp_path / f"{i}"))
 
 

@@ -63,10 +63,10 @@ def forget_peak() -> None:
 
 
 def read_once(target: Target, path: Path, data: bytes, watch: Watch) -> dict:
-    """Reads one content; returns what became of it, its seconds and the memory it took beyond the start, in MiB."""
+    """Reads one content; returns what became of it, its seconds of CPU and the memory it took beyond the start, in MiB."""
     path.write_bytes(data)
     forget_peak()
-    before, begin = peak(), time.perf_counter()
+    before, begin = peak(), time.process_time()
     watch.seen, watch.on = [], True
     try:
         target.read(path)
@@ -78,7 +78,7 @@ def read_once(target: Target, path: Path, data: bytes, watch: Watch) -> dict:
         result = f"{type(error).__name__}: {str(error)[:150]} ({Path(place.filename).name}:{place.lineno})"
     finally:
         watch.on = False
-    seconds, memory = time.perf_counter() - begin, peak() - before
+    seconds, memory = time.process_time() - begin, peak() - before
     faults = list(watch.seen)
     if seconds > SECONDS:
         faults.append(f"{seconds:.1f} s")

@@ -38,8 +38,9 @@ def test_the_damage_is_the_same_for_a_seed():
     (lambda path: open(path.parent.parent / "x", "w").close(), "to write"),
     (lambda path: __import__("os").system("true"), "os.system"),
     (lambda path: (_ for _ in ()).throw(CRNNError("one\ntwo")), "more than a sentence"),
-    (lambda path: bytearray(1200 << 20), "MiB")])
-def test_faults_are_noticed(tmp_path, watch, read, fault):
+    (lambda path: bytearray(120 << 20), "MiB")])
+def test_faults_are_noticed(tmp_path, monkeypatch, watch, read, fault):
+    monkeypatch.setattr("tests.fuzz.child.MEBIBYTES", 100)
     (tmp_path / "in").mkdir()
     watch.folder = str(tmp_path / "in")
     found = read_once(Target(list, read, "x"), tmp_path / "in" / "x", b"", watch)
@@ -49,7 +50,7 @@ def test_faults_are_noticed(tmp_path, watch, read, fault):
 def test_slowness_is_noticed(tmp_path, watch, monkeypatch):
     watch.folder = str(tmp_path)
     times = iter([0.0, SECONDS + 1])
-    monkeypatch.setattr("tests.fuzz.child.time.perf_counter", lambda: next(times))
+    monkeypatch.setattr("tests.fuzz.child.time.process_time", lambda: next(times))
     assert read_once(Target(list, lambda path: None, "x"), tmp_path / "x", b"", watch)["faults"] == ["6.0 s"]
 
 

@@ -1,0 +1,132 @@
+"""The pages of an LMDB file, looked through before the lmdb library maps them.
+
+LMDB trusts its file: a page number or an offset that is wrong makes it read where nothing is, and the process ends. So
+the meta page, all branch pages and, in files of up to ``LEAVES_UP_TO`` bytes, all leaf pages are checked here, as laid
+out by LMDB 0.9 on 64-bit systems, little end first. The leaves of larger files are most of the file and are not read.
+"""
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+LEAVES_UP_TO = 1 << 26
+_HEAD = 16  # bytes of a page before its table of nodes
+_META = struct.Struct("<IIQQ")  # magic, version, address, size of the map; then two trees, last page, transaction
+_TREE = struct.Struct("<IHHQQQQQ")  # page size, flags, depth, branch, leaf and overflow pages, entries, root
+_TAIL = struct.Struct("<QQ")
+_MAGIC, _VERSION, _NO_PAGE = 0xBEEFC0DE, 1, 2**64 - 1
+_BRANCH, _LEAF = 1, 2
+_BIG, _DUPLICATES = 1, 4
+_NODE, _LONGEST_KEY, _DEEPEST = 8, 511, 32
+
+
+class LmdbFileError(ValueError):
+    """The file is no LMDB file, is cut off, or holds what is not read here."""
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """What a meta page says."""
+
+    page_size: int
+    flags: int
+    root: int
+    last_page: int
+    transaction: int
+
+
+def check_structure(path: str | os.PathLike) -> None:
+    """Checks the tree of the last transaction.
+
+    Args:
+        path: of data.mdb.
+
+    Raises:
+        LmdbFileError: it cannot be read safely; the message says why.
+        OSError: it cannot be opened.
+    """
+    size = os.path.getsize(path)
+    if size < 2 * 512:
+        raise LmdbFileError(f"it has {size} bytes")
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        first = _meta(data, 0)
+        second = _meta(data, first.page_size)
+        meta = second if second.transaction > first.transaction else first
+        wanted = (meta.last_page + 1) * meta.page_size
+        if second.page_size != first.page_size or meta.flags:
+            raise LmdbFileError("its meta pages contradict each other, or are those of another kind of database")
+        if size < wanted:
+            raise LmdbFileError(f"truncated: {size} bytes of {wanted}")
+        if meta.root != _NO_PAGE:
+            _check_tree(data, meta, size <= LEAVES_UP_TO)
+
+
+def _meta(data: mmap.mmap, start: int) -> _Meta:
+    place = start + _HEAD
+    if len(data) < place + _META.size + 2 * _TREE.size + _TAIL.size:
+        raise LmdbFileError("it is cut off")
+    magic, version, _, _ = _META.unpack_from(data, place)
+    free = _TREE.unpack_from(data, place + _META.size)
+    main = _TREE.unpack_from(data, place + _META.size + _TREE.size)
+    last, transaction = _TAIL.unpack_from(data, place + _META.size + 2 * _TREE.size)
+    if magic != _MAGIC or version != _VERSION:
+        raise LmdbFileError("its head is another one")
+    if free[0] not in (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536) or last >= 1 << 48:
+        raise LmdbFileError(f"pages of {free[0]} bytes, the last one {last}")
+    return _Meta(free[0], main[1], main[7], last, transaction)
+
+
+def _check_tree(data: mmap.mmap, meta: _Meta, with_leaves: bool) -> None:
+    """Goes through the tree level by level; leaves are all on the last one."""
+    level, seen = np.array([meta.root], np.uint64), 0
+    for _ in range(_DEEPEST):
+        if int(level.max()) > meta.last_page or int(level.min()) < 2:
+            raise LmdbFileError("a page number beyond its end")
+        seen += len(level)
+        if len(np.unique(level)) != len(level) or seen > meta.last_page:
+            raise LmdbFileError("a page that is used twice")
+        kind = _head(data, meta, int(level[0]))[0]
+        if kind == _LEAF and not with_leaves:
+            return
+        below = [_check_page(data, meta, page, kind) for page in level.tolist()]
+        if kind == _LEAF:
+            return
+        level = np.concatenate(below)
+    raise LmdbFileError("it is nested too deep")
+
+
+def _head(data: mmap.mmap, meta: _Meta, page: int) -> tuple[int, int, int]:
+    """Kind of a page, and the places where its table of nodes ends and its nodes begin."""
+    number, _, kind, lower, upper = struct.unpack_from("<QHHHH", data, page * meta.page_size)
+    if number != page or kind not in (_BRANCH, _LEAF) or lower % 2 or not _HEAD < lower <= upper <= meta.page_size:
+        raise LmdbFileError(f"page {page} is damaged")
+    return kind, lower, upper
+
+
+def _check_page(data: mmap.mmap, meta: _Meta, page: int, kind: int) -> np.ndarray:
+    """Checks the nodes of a page; returns the pages that a branch leads to."""
+    found, lower, upper = _head(data, meta, page)
+    content = np.frombuffer(data[page * meta.page_size:(page + 1) * meta.page_size], np.uint8)
+    nodes = content[_HEAD:lower].view("<u2").astype(np.int64)
+    if found != kind or (kind == _BRANCH and len(nodes) < 2) or nodes.min() < upper or \
+            nodes.max() > meta.page_size - _NODE or (nodes % 2).any():
+        raise LmdbFileError(f"page {page} is damaged")
+    low, high, flags, key = (content[nodes[:, None] + [at, at + 1]].view("<u2")[:, 0].astype(np.int64)
+                             for at in (0, 2, 4, 6))
+    behind = nodes + _NODE + key
+    if key.max() > _LONGEST_KEY or behind.max() > meta.page_size:
+        raise LmdbFileError(f"page {page} holds a key that reaches beyond it")
+    if kind == _BRANCH:
+        return (low | high << 16 | flags << 32).astype(np.uint64)
+    size, is_big = low | high << 16, (flags & _BIG) > 0
+    if (flags & _DUPLICATES).any() or (behind + np.where(is_big, 8, size)).max() > meta.page_size:
+        raise LmdbFileError(f"page {page} holds a value that reaches beyond it")
+    if is_big.any():  # the value has pages of its own, one behind the other
+        first = content[behind[is_big][:, None] + np.arange(8)].view("<u8")[:, 0]
+        pages = (size[is_big] + _HEAD + meta.page_size - 1) // meta.page_size
+        if int(first.max()) > meta.last_page or int(first.min()) < 2 or \
+                int((first.astype(np.int64) + pages).max()) > meta.last_page + 1:
+            raise LmdbFileError(f"page {page} leads to a value beyond the end of the file")
+    return np.empty(0, np.uint64)

@@ -1,0 +1,102 @@
+"""The look through an LMDB file before the lmdb library maps it."""
+import struct
+
+import lmdb
+import pytest
+
+import src.data.lmdb_source
+from src.common.errors import DataError
+from src.data import lmdb_structure
+from src.data.lmdb_source import Database, LmdbSource
+from src.data.lmdb_structure import LmdbFileError, check_structure
+
+PAGE = 4096
+
+
+def write(folder, count: int, size: int, rounds: int = 1):
+    """A database of images and labels; later rounds replace and delete."""
+    folder.mkdir()
+    environment = lmdb.open(str(folder), map_size=1 << 25, max_dbs=2)
+    for number in range(rounds):
+        with environment.begin(write=True) as transaction:
+            for i in range(1, count + 1):
+                transaction.put(b"image-%09d" % i, bytes(size + number))
+                transaction.put(b"label-%09d" % i, b"w%d" % (i % 9))
+            transaction.put(b"num-samples", b"%d" % count)
+            transaction.put(b"zz", b"") and number and transaction.delete(b"zz")
+    environment.close()
+    return folder / "data.mdb"
+
+
+@pytest.mark.parametrize("count, size, rounds", [(0, 0, 1), (1, 5, 1), (5, 30, 5), (400, 1500, 3), (60, 9000, 2),
+                                                 (3000, 3, 2)])
+@pytest.mark.parametrize("with_leaves", [True, False])
+def test_sound_files(tmp_path, monkeypatch, count, size, rounds, with_leaves):
+    monkeypatch.setattr(lmdb_structure, "LEAVES_UP_TO", 1 << 26 if with_leaves else 0)
+    path = write(tmp_path / "d", count, size, rounds)
+    check_structure(path)
+    if count:
+        source = LmdbSource(str(path.parent))
+        assert len(source) == count and source.read(count - 1) == bytes(size + rounds - 1)
+        source.close()
+
+
+def test_an_empty_one_and_one_with_named_databases(tmp_path):
+    environment = lmdb.open(str(tmp_path / "empty"), map_size=1 << 20)
+    environment.close()
+    check_structure(tmp_path / "empty" / "data.mdb")
+    environment = lmdb.open(str(tmp_path / "named"), map_size=1 << 20, max_dbs=2)
+    inner = environment.open_db(b"inner")
+    with environment.begin(write=True) as transaction:
+        transaction.put(b"a", b"b", db=inner)
+    environment.close()
+    check_structure(tmp_path / "named" / "data.mdb")
+
+
+def root_of(data: bytes) -> tuple[int, int]:
+    """Meta page in use and the root of its tree, read here by the layout's numbers."""
+    meta = max((0, PAGE), key=lambda start: struct.unpack_from("<Q", data, start + 144)[0])
+    return meta, struct.unpack_from("<Q", data, meta + 128)[0]
+
+
+@pytest.mark.parametrize("change", [
+    "magic", "version", "page size", "flags", "root", "root of itself", "number", "kind", "lower", "upper", "offset",
+    "odd offset", "key", "value", "big", "duplicates"])
+def test_lmdb_gets_no_damaged_file(tmp_path, monkeypatch, change):
+    path = write(tmp_path / "d", 30, 6000)
+    data = bytearray(path.read_bytes())
+    meta, root = root_of(data)
+    at = PAGE * root
+    kind, lower = struct.unpack_from("<2xH", data, at + 8)[0], struct.unpack_from("<H", data, at + 12)[0]
+    assert kind == 2 and lower > 100, "the root of this one is a leaf"
+    node = at + struct.unpack_from("<H", data, at + 16)[0]
+    where, form, value = {
+        "magic": (meta + 16, "<I", 1), "version": (meta + 20, "<I", 9), "page size": (meta + 40, "<I", 0),
+        "flags": (meta + 92, "<H", 4), "root": (meta + 128, "<Q", 10**6), "root of itself": (meta + 128, "<Q", 1),
+        "number": (at, "<Q", root + 1), "kind": (at + 10, "<H", 4), "lower": (at + 12, "<H", 5000),
+        "upper": (at + 14, "<H", 5000), "offset": (at + 16, "<H", 4094), "odd offset": (at + 16, "<H", 4001),
+        "key": (node + 6, "<H", 512), "value": (node, "<H", 65535), "big": (node + 8 + 15, "<Q", 10**9),
+        "duplicates": (node + 4, "<H", 4)}[change]
+    if change == "value":  # of the first node whose value lies in the page
+        node = next(at + place for place in struct.unpack_from(f"<{(lower - 16) // 2}H", data, at + 16)
+                    if not struct.unpack_from("<H", data, at + place + 4)[0])
+        where = node
+    struct.pack_into(form, data, where, value)
+    path.write_bytes(data)
+    with pytest.raises(LmdbFileError):
+        check_structure(path)
+    monkeypatch.setattr(src.data.lmdb_source.lmdb, "open", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(DataError, match="data.mdb is no LMDB file, or a broken one"):
+        Database(str(path.parent)).environment()
+
+
+def test_a_branch_that_leads_to_itself(tmp_path):
+    path = write(tmp_path / "d", 400, 10)
+    data = bytearray(path.read_bytes())
+    _, root = root_of(data)
+    assert struct.unpack_from("<H", data, PAGE * root + 10)[0] == 1, "the root of this one is a branch"
+    node = PAGE * root + struct.unpack_from("<H", data, PAGE * root + 18)[0]
+    struct.pack_into("<I", data, node, root)
+    path.write_bytes(data)
+    with pytest.raises(LmdbFileError):
+        check_structure(path)
