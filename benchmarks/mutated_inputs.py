@@ -4,8 +4,9 @@
 
 Each is read in a process of its own kind: images, lists, XML, .mat, LMDB, YAML, command lines, rank tables, ONNX,
 checkpoints, facts beside MINDIR files, language models, lexicons. Good is what is read, or refused with one sentence.
-A fault is any other exception, a process that ends, more than 5 s of CPU time or 20 s in all, more than 1 GiB for one input, anything opened
-outside of its folder, and any program started. Prints a table; the exit code is 1 where there was a fault.
+A fault is any other exception, a process that ends, more than 5 s of CPU time or 20 s in all, more than 1 GiB for one
+input, anything opened outside of its folder, and any program started. Prints a table; the exit code is 1 where there
+was a fault.
 """
 import argparse
 import json

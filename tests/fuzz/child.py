@@ -63,7 +63,7 @@ def forget_peak() -> None:
 
 
 def read_once(target: Target, path: Path, data: bytes, watch: Watch) -> dict:
-    """Reads one content; returns what became of it, its seconds of CPU and the memory it took beyond the start, in MiB."""
+    """Reads one content; returns what became of it, its CPU seconds and the memory it took on top, in MiB."""
     path.write_bytes(data)
     forget_peak()
     before, begin = peak(), time.process_time()
