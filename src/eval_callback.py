@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 from mindspore import nn
 
 from src.common.errors import CheckpointError
@@ -31,6 +32,7 @@ class EvalCallback:
         best_epoch: after which it was found, 0 before.
         on_result: called after each evaluation with the steps done, the epoch and the result.
         is_behind: whether the best weights could not be written.
+        sample_sheet: gives a picture of some words of the last evaluation; None where there is none.
     """
 
     def __init__(self, evaluate: Callable[[], EvalResult], network: nn.Cell, best_path: Path | None,
@@ -48,6 +50,7 @@ class EvalCallback:
         self.best_epoch = 0
         self.is_behind = False
         self.on_result: Callable[[int, int, EvalResult], None] | None = None
+        self.sample_sheet: Callable[[], np.ndarray | None] | None = None
         self._evaluated: set[str] = set()
 
     def is_due(self, epoch: int) -> bool:

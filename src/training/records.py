@@ -1,15 +1,19 @@
-"""What a run leaves in its output folder for people: log.txt, metrics.csv and curves.png."""
+"""What a run leaves in its output folder for people: log.txt, metrics.csv, curves.png and TensorBoard's events."""
 import contextlib
 import csv
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self, TextIO
+
+import numpy as np
 
 from src.common.errors import CRNNError
 from src.metric import EvalResult
 from src.training.curves import draw_curves
+from src.training.events import NAME as EVENTS_NAME
+from src.training.events import Events
 
 LOG_NAME, METRICS_NAME, CURVES_NAME = "log.txt", "metrics.csv", "curves.png"
 COLUMNS = ("step", "epoch", "images", "loss", "learning_rate", "gradient_norm", "images_per_second", "skipped_steps",
@@ -67,7 +71,8 @@ def logging_to(folder: Path, goes_on: bool) -> Iterator[None]:
 class Metrics:
     """Writes ``metrics.csv``, a line at every printed loss and at every evaluation, and draws ``curves.png``.
 
-    A file that cannot be written is a warning, once.
+    The same numbers go to TensorBoard's events, with sample readings at every evaluation. A file that cannot be written
+    is a warning, once.
 
     Args:
         folder: where they go.
@@ -75,10 +80,22 @@ class Metrics:
         batch_size: images of a step, all devices together.
         goes_on: lines of the earlier part of the run stay, up to its step.
         start: steps that were done before.
+        events: TensorBoard's; False: none.
+
+    Attributes:
+        sample_sheet: gives the picture of sample readings of the last evaluation; None where there is none.
     """
 
-    def __init__(self, folder: Path, every: int, batch_size: int, goes_on: bool = False, start: int = 0) -> None:
+    def __init__(self, folder: Path, every: int, batch_size: int, goes_on: bool = False, start: int = 0,
+                 events: bool = False) -> None:
         self.folder, self.every, self.batch_size = folder, every, batch_size
+        self.sample_sheet: Callable[[], np.ndarray | None] | None = None
+        self._events: Events | None = None
+        if events:
+            try:
+                self._events = Events(folder, goes_on, start)
+            except OSError as error:
+                self._warn_of_events(error)
         self.rows: list[dict[str, str]] = []
         self._failed = False
         self._losses: list[float] = []
@@ -95,6 +112,12 @@ class Metrics:
 
     def __exit__(self, *error: object) -> None:
         self._draw()
+        self._to_events(lambda events: events.__exit__())
+
+    def where(self) -> str:
+        """A line about what there is to look at."""
+        watch = f"; to look at its curves: tensorboard --logdir={self.folder / EVENTS_NAME}" if self._events else ""
+        return f"the run is in {self.folder}: {LOG_NAME}, {METRICS_NAME}, {CURVES_NAME}{watch}"
 
     def note_step(self, done: int, epoch: int, is_last: bool, loss: float, rate: float, norm: float,
                   skipped: bool) -> None:
@@ -130,11 +153,30 @@ class Metrics:
                    "images": str(done * self.batch_size), "accuracy": f"{result.accuracy:.6f}",
                    "cer": f"{result.cer:.6f}"})
         self._draw()
+        sheet = self.sample_sheet() if self.sample_sheet is not None and self._events is not None else None
+        if sheet is not None:
+            self._to_events(lambda events: events.add_picture(done, sheet))
         self._since = time.monotonic()
 
     def _add(self, row: dict[str, str]) -> None:
         self.rows.append(row)
         self._write([row], "a")
+        self._to_events(lambda events: events.add_row(row))
+
+    def _to_events(self, write: Callable[[Events], None]) -> None:
+        """Writes events, where there are any; after a fault no more."""
+        if self._events is None:
+            return
+        try:
+            write(self._events)
+        except (OSError, ValueError) as error:  # ValueError: closed after a fault
+            self._events = None
+            self._warn_of_events(error)
+
+    def _warn_of_events(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or error
+        print(f"warning: {self.folder / EVENTS_NAME} cannot be written ({reason}); training goes on without it",
+              file=sys.stderr, flush=True)
 
     def _write(self, rows: list[dict[str, str]], mode: str) -> None:
         if self._failed:

@@ -42,10 +42,13 @@ def run(config: Config) -> int:
                 config.save(folder / "config.yaml")
             if records:
                 done = start.epoch * trainer.dataset.get_dataset_size() + start.step
-                trainer.record_to(stack.enter_context(
-                    Metrics(output, config.per_print_time, config.batch_size * ranks.size, goes_on, done)))
+                metrics = stack.enter_context(Metrics(output, config.per_print_time, config.batch_size * ranks.size,
+                                                      goes_on, done, config.tensorboard))
+                trainer.record_to(metrics)
             with _profile(config):
                 stopped_by = trainer.run(start)
+            if records and not stopped_by:
+                print(metrics.where(), flush=True)
     if stopped_by:
         return 128 + stopped_by
     return 1 if trainer.is_incomplete() else 0

@@ -10,6 +10,7 @@ from src.common.errors import ConfigError
 from src.crnn import CRNNV1, crnn
 from src.crnn_for_train import CRNNWithLoss, GradientReducer, TrainOneStepCellWithGradClip, synchronise_batch_norm
 from src.data.batches import WordBatches
+from src.data.preprocess import InputSpec
 from src.dataset import create_dataset, evaluation_split
 from src.distributed.communication import take_over_statistics
 from src.distributed.ranks import ALONE, Ranks
@@ -32,6 +33,7 @@ from src.training.dropout import DropoutMasks
 from src.training.moving_average import MovingAverage
 from src.training.optimizer import create_optimizer
 from src.training.resume import Resumed, check_equal_start, open_resumed
+from src.training.samples import SampleReadings
 from src.training.stop import StopSignals
 from src.training.trainer import Position, Trainer
 
@@ -91,15 +93,19 @@ def evaluation_while_training(config: Config, network: nn.Cell, folder: Path, sa
     charset = Charset.from_config(config.label_dict)
     forward = network_forward(network, config.batch_size)
     decoding = Decoding(GreedyDecoder(charset), "greedy decoder")
+    spec = InputSpec.from_config(config)
+    samples = SampleReadings(spec.mean, spec.scale)
 
     def run() -> EvalResult:
         # Several ranks must stop together, after a step; a process alone need not wait for the end of the evaluation.
         batches = signals.interrupting(dataset) if signals and ranks.is_alone else dataset
         take_over_statistics(network, ranks)
-        return evaluate(forward, batches, decoding, charset, ranks=ranks)
+        return evaluate(forward, samples.watch(batches), decoding, charset, samples.note, ranks)
 
-    return EvalCallback(run, network, folder / BEST_NAME if config.save_best_ckpt else None, config.eval_start_epoch,
-                        config.eval_interval, config.epoch_size, say, ranks)
+    evaluation = EvalCallback(run, network, folder / BEST_NAME if config.save_best_ckpt else None,
+                              config.eval_start_epoch, config.eval_interval, config.epoch_size, say, ranks)
+    evaluation.sample_sheet = samples.sheet
+    return evaluation
 
 
 def build_trainer(config: Config, folder: Path, ranks: Ranks = ALONE,

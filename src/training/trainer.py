@@ -94,6 +94,7 @@ class Trainer:
         self.metrics = metrics
         if self.evaluation is not None:
             self.evaluation.on_result = metrics.note_evaluation
+            metrics.sample_sheet = self.evaluation.sample_sheet
 
     def run(self, start: Position) -> int:
         """Trains from a position to the end, or until SIGTERM or Ctrl-C; then a checkpoint is written.
@@ -120,6 +121,9 @@ class Trainer:
                           f"{', the last one among them' if self.checkpoints.is_behind else ''}", file=sys.stderr)
         if self.evaluation is not None:
             self.evaluation.on_train_end()
+        elif self.last_good is not None:
+            self.monitor.say(f"End training, the last weights: {self.last_good}\n"
+                             f"to read words: python predict.py --checkpoint_path={self.last_good} IMAGE|FOLDER")
         return 0
 
     def _run_epoch(self, epoch: int, first: int) -> None:

@@ -44,6 +44,9 @@ def test_lines_are_those_users_know(run):
     assert losses == [("1", "2"), ("1", "3"), ("2", "2"), ("2", "3")]
     assert len(re.findall(r"^Epoch time: [\d.]+ ms, per step time: [\d.]+ ms, [\d.]+ images/s$", printed, re.M)) == 2
     assert "24 of 24 words used for training" in printed
+    folder = run[0]
+    assert printed.endswith(f"tensorboard --logdir={folder / 'tensorboard'}")
+    assert f"the run is in {folder}: log.txt, metrics.csv, curves.png" in printed
     assert len(re.findall(r"^epoch: \d, acc: 0\.\d{6} \(\d of 6\)", printed, re.M)) == 2, "validation words, not test"
 
 

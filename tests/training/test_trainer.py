@@ -218,6 +218,13 @@ def test_what_is_missing_at_the_end_is_told(make, tmp_path, capsys, full_disk, n
     assert not list(tmp_path.glob(f"*{name}*"))
 
 
+def test_the_end_says_which_file_reads_words(make, tmp_path, capsys):
+    make().run(Position())
+    last = tmp_path / "crnn-2_3.ckpt"
+    assert capsys.readouterr().out.endswith(f"End training, the last weights: {last}\nto read words: python predict.py "
+                                            f"--checkpoint_path={last} IMAGE|FOLDER\n")
+
+
 def test_saved_checkpoints_are_evaluated_once_where_they_are_still_kept(make, tmp_path, capsys):
     make(keep_max=2, evaluate=accuracy(5), evaluate_saved=True).run(Position())
     judged = [line.split(",")[0] for line in capsys.readouterr().out.splitlines() if ", acc: " in line]
