@@ -29,8 +29,9 @@ from src.render.words import read_lexicon
 from src.training.stop import StopSignals
 from tools.torch_augment import augment_batch
 from tools.torch_twin import CRNN, to_mindspore
-from tools.twin_parts import Ring, accuracy, frame_targets, initialise, load_weights, rate, save_npz, save_parts
-from tools.word_feed import CHARSET, Chunk, WordFeed, draw_chunk, plan_feed
+from tools.twin_parts import Pack, Ring, accuracy, frame_targets, initialise, load_weights, rate, save_npz, save_parts
+from tools.twin_stages import Stage, parse_stages
+from tools.word_feed import CHARSET, Chunk, Layout, WordFeed, draw_chunk, plan_feed
 
 COLUMNS = ("step", "minutes", "images", "drawn", "loss", "learning_rate", "images_per_s", "drawn_per_s", "val_acc")
 _EPILOG = "Exit code 0: complete or out of session time; 143 or 130: stopped by SIGTERM or Ctrl-C, and saved; 2: error."
@@ -47,6 +48,10 @@ class TwinTrainer:
 
     def __init__(self, options: argparse.Namespace, device: torch.device):
         self.options, self.device = options, device
+        self.layout = Layout(options.width)
+        self.stages = parse_stages(options.stage)
+        self.stage_number, self.stage_seconds = 0, 0.0
+        self.pack: Pack | None = None
         self.state_path = options.state or os.path.join(options.output_dir, "state.pt")
         self._augmenting = torch.Generator(device)
         torch.manual_seed(options.seed)
@@ -58,7 +63,7 @@ class TwinTrainer:
         self.average = CRNN(CHARSET.class_num, "V2").to(device)
         self.average.load_state_dict(self.model.state_dict())
         self.head = nn.Linear(512, CHARSET.class_num).to(device)
-        self.features = torch.compile(self.model.features) if options.compile else self.model.features
+        self.features = torch.compile(self.model.features, dynamic=False) if options.compile else self.model.features
         parameters = [*self.model.parameters(), *self.head.parameters()]
         self.optimizer = torch.optim.AdamW(
             [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
@@ -74,21 +79,64 @@ class TwinTrainer:
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done: of its time, or with --steps of its steps."""
+        """Share of the run, or of its present stage, that is done: of its time, or with --steps of its steps."""
+        if self.stages:
+            return self.stage_seconds / (60 * self.stages[self.stage_number].minutes)
         return self.step / self.options.steps if self.options.steps else self.seconds / (60 * self.options.minutes)
+
+    @property
+    def stage(self) -> Stage | None:
+        """The present stage, where there are several."""
+        return self.stages[self.stage_number] if self.stages else None
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        options, progress = self.options, self.progress
+        if self.stage:
+            return self.stage.rate(progress) * min(1.0, (self.step + 1) / options.warmup_steps)
+        return rate(progress, options.learning_rate, options.schedule, options.warmup, options.decay_from)
+
+    def next_stage(self) -> bool:
+        """Ends a stage: keeps its weights and state under its name, goes on with the next one; False after the last."""
+        save_npz(Path(self.options.output_dir) / f"{self.stage.name}.npz", to_mindspore(self.average))
+        torch.save(self._state(), self._state_of(self.stage.name))
+        if self.stage_number + 1 == len(self.stages):
+            return False
+        self.stage_number += 1
+        self.stage_seconds = 0.0
+        if self.stage.start:
+            state = torch.load(self._state_of(self.stage.start), map_location=self.device, weights_only=True)
+            for name in ("model", "average", "head", "optimizer"):
+                getattr(self, name).load_state_dict(state[name])
+        return True
+
+    def _state_of(self, stage: str) -> str:
+        return os.path.join(os.path.dirname(self.state_path), f"{stage}.pt")
+
+    def batch(self, ring: Ring) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Drawn and real words for one step, augmented: images (N, 3, 32, W) 0 to 255, labels and lengths."""
+        options, dice = self.options, self.dice(0)
+        self._augmenting.manual_seed(int(self.dice(1).integers(2**63)))
+        real = round(options.batch_size * (self.stage.real if self.stage else 0.0))
+        parts = []
+        for source, count, strengths in ((ring, options.batch_size - real, options.augment),
+                                         (self.pack, real, options.augment_real)):
+            if count:
+                images, labels, lengths = source.sample(count, dice)
+                parts.append((augment_batch(images, PRESETS[strengths], self._augmenting), labels, lengths))
+        return tuple(map(torch.cat, zip(*parts, strict=True)))
 
     def dice(self, purpose: int) -> np.random.Generator:
         """Random numbers of the next step, by purpose: a run that goes on throws what it would have without a stop."""
         return np.random.default_rng((self.options.seed, self.step, purpose))
 
     def train_step(self, images: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """One step; returns the CTC loss, still on the device."""
+        """One step with images (N, 3, 32, W) 0 to 255; returns the CTC loss, still on the device."""
         options, progress = self.options, self.progress
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(progress, options.learning_rate, options.schedule, options.warmup, options.decay_from)
+            group["lr"] = self.rate
         self.model.train()
-        self._augmenting.manual_seed(int(self.dice(1).integers(2**63)))
-        images = augment_batch(images, PRESETS[options.augment], self._augmenting)
         images = (images / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not options.float32):
             features = self.features(images)
@@ -126,11 +174,14 @@ class TwinTrainer:
         save_npz(folder / "weights.npz", weights)
         if self.options.part_mib:
             save_parts(folder, weights, self.options.part_mib * 2**20)
-        state = {"model": self.model.state_dict(), "average": self.average.state_dict(), "head": self.head.state_dict(),
-                 "optimizer": self.optimizer.state_dict(), "step": self.step, "images": self.images,
-                 "drawn": self.drawn, "seconds": self.seconds}
-        torch.save(state, self.state_path + ".part")
+        torch.save(self._state(), self.state_path + ".part")
         os.replace(self.state_path + ".part", self.state_path)
+
+    def _state(self) -> dict[str, object]:
+        return {"model": self.model.state_dict(), "average": self.average.state_dict(), "head": self.head.state_dict(),
+                "optimizer": self.optimizer.state_dict(), "step": self.step, "images": self.images,
+                "drawn": self.drawn, "seconds": self.seconds, "stage_number": self.stage_number,
+                "stage_seconds": self.stage_seconds}
 
     def resume(self) -> bool:
         """Goes on from the state file, where there is one.
@@ -149,6 +200,7 @@ class TwinTrainer:
                 getattr(self, name).load_state_dict(state[name])
             self.step, self.images, self.drawn = state["step"], state["images"], state["drawn"]
             self.seconds = state["seconds"]
+            self.stage_number, self.stage_seconds = state.get("stage_number", 0), state.get("stage_seconds", 0.0)
         except (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError,
                 pickle.UnpicklingError) as error:
             raise CheckpointError(f"{path} is damaged, or no state that this program wrote: remove it to begin anew, "
@@ -181,50 +233,96 @@ def write_config(path: Path, config: dict[str, object], resumed: bool) -> None:
     path.write_text(json.dumps({**config, "earlier": earlier}, indent=1) + "\n")
 
 
+class Log:
+    """Lines about a run, on the terminal and in log.tsv.
+
+    Args:
+        trainer: what trains.
+        validation: held-out drawn words.
+        real: held-out real words, where there are some.
+    """
+
+    def __init__(self, trainer: TwinTrainer, validation: Chunk, real: Pack | None):
+        self._trainer, self._validation, self._real = trainer, validation, real
+        path = Path(trainer.options.output_dir) / "log.tsv"
+        cut_log(path, trainer.step)
+        self._file = open(path, "a", buffering=1)  # noqa: SIM115 - closed by close
+        self._losses: list[torch.Tensor] = []
+        self._images, self._drawn, self._time = trainer.images, trainer.drawn, time.monotonic()
+
+    def add(self, loss: torch.Tensor) -> bool:
+        """Takes the loss of a step; whether it is time for a line."""
+        self._losses.append(loss)
+        return len(self._losses) >= self._trainer.options.log_steps
+
+    def line(self, read: bool) -> None:
+        """Writes a line about the steps since the last one; with ``read`` also what held-out words are read right."""
+        trainer = self._trainer
+        loss = float(torch.stack(self._losses).mean())  # waits for the device
+        passed = max(time.monotonic() - self._time, 1e-9)
+        accurate = f"{self.read():.4f}" if read else ""
+        row = (trainer.step, f"{trainer.seconds / 60:.2f}", trainer.images, trainer.drawn, f"{loss:.4f}",
+               f"{trainer.optimizer.param_groups[0]['lr']:.2e}", f"{(trainer.images - self._images) / passed:.0f}",
+               f"{(trainer.drawn - self._drawn) / passed:.0f}", accurate)
+        self._file.write("\t".join(map(str, row)) + "\n")
+        print(" ".join(f"{name} {value}" for name, value in zip(COLUMNS, row, strict=True)), flush=True)
+        self._losses, self._images, self._drawn = [], trainer.images, trainer.drawn
+        # What saving and reading took is no training time of the next line, but it is of the budget.
+        self._time = time.monotonic()
+
+    def read(self) -> float:
+        """Share of the held-out drawn words read right; real ones, set by set, are printed."""
+        trainer = self._trainer
+        if self._real:
+            sets = self._real.accuracies(trainer.average, trainer.device)
+            right, count = (sum(values) for values in zip(*sets.values(), strict=True))
+            print(f"real words {right} of {count}: " + ", ".join(f"{name} {r}/{n}" for name, (r, n) in sets.items()))
+        return accuracy(trainer.average, self._validation, trainer.device)
+
+    def close(self) -> float:
+        """Writes the last line; returns the share of held-out drawn words read right."""
+        trainer, read = self._trainer, self.read()
+        self._file.write(f"{trainer.step}\t{trainer.seconds / 60:.2f}\t{trainer.images}\t{trainer.drawn}" + "\t" * 5
+                         + f"{read:.4f}\n")
+        self._file.close()
+        return read
+
+
 def run(trainer: TwinTrainer, feed: WordFeed, validation: Chunk, signals: StopSignals) -> bool:
     """Trains until the budget, the session or a signal ends it; returns whether the run is complete."""
     options = trainer.options
-    ring, before = Ring(options.ring, trainer.device), trainer.drawn
+    ring, before = Ring(options.ring, trainer.device, trainer.layout), trainer.drawn
     while ring.filled < min(ring.capacity, options.prefill) and not signals.received:
         ring.add(feed.take(wait=True))
-    log_path = Path(options.output_dir) / "log.tsv"
-    cut_log(log_path, trainer.step)
-    with open(log_path, "a", buffering=1) as log:
-        start, earlier = time.monotonic(), trainer.seconds
-        session_end = start + 60 * options.session_minutes if options.session_minutes else math.inf
-        saved = logged = start
-        images, drawn, first = trainer.images, ring.drawn, trainer.images
-        losses = []
-        while trainer.progress < 1 and time.monotonic() < session_end and not signals.received:
-            used = trainer.images - first + options.batch_size
-            while chunk := feed.take(wait=used > options.reuse * ring.drawn):
-                ring.add(chunk)
-            losses.append(trainer.train_step(*ring.sample(options.batch_size, trainer.dice(0))))
-            now = time.monotonic()
-            trainer.seconds, trainer.drawn = earlier + now - start, before + ring.drawn
-            saving = now - saved >= 60 * options.save_minutes
-            if len(losses) >= options.log_steps or saving or trainer.progress >= 1:
-                loss = float(torch.stack(losses).mean())  # waits for the device
-                now = time.monotonic()
-                trainer.seconds = earlier + now - start
-                passed = max(now - logged, 1e-9)
-                read = f"{accuracy(trainer.average, validation, trainer.device):.4f}" if saving else ""
-                row = (trainer.step, f"{trainer.seconds / 60:.2f}", trainer.images, trainer.drawn, f"{loss:.4f}",
-                       f"{trainer.optimizer.param_groups[0]['lr']:.2e}", f"{(trainer.images - images) / passed:.0f}",
-                       f"{(ring.drawn - drawn) / passed:.0f}", read)
-                log.write("\t".join(map(str, row)) + "\n")
-                print(" ".join(f"{name} {value}" for name, value in zip(COLUMNS, row, strict=True)), flush=True)
-                losses, images, drawn = [], trainer.images, ring.drawn
-                if saving:
-                    trainer.save()
-                    saved = time.monotonic()
-                # What saving and reading took is no training time of the next line, but it is of the budget.
-                logged = time.monotonic()
-        trainer.save()
-        read = accuracy(trainer.average, validation, trainer.device)
-        log.write(f"{trainer.step}\t{trainer.seconds / 60:.2f}\t{trainer.images}\t{trainer.drawn}" + "\t" * 5
-                  + f"{read:.4f}\n")
-    done = trainer.progress >= 1
+    if trainer.stages and any(stage.real for stage in trainer.stages):
+        trainer.pack = Pack(options.real, trainer.device, trainer.layout)
+    real = Pack(options.real_val, trainer.device, trainer.layout) if options.real_val else None
+    log = Log(trainer, validation, real)
+    start, earlier = time.monotonic(), trainer.seconds
+    stage_start, stage_earlier = start, trainer.stage_seconds
+    session_end = start + 60 * options.session_minutes if options.session_minutes else math.inf
+    saved, first, done = start, trainer.images, False
+    while not done and time.monotonic() < session_end and not signals.received:
+        used = trainer.images - first + options.batch_size
+        while chunk := feed.take(wait=used > options.reuse * ring.drawn):
+            ring.add(chunk)
+        due = log.add(trainer.train_step(*trainer.batch(ring)))
+        now = time.monotonic()
+        trainer.seconds, trainer.drawn = earlier + now - start, before + ring.drawn
+        trainer.stage_seconds = stage_earlier + now - stage_start
+        saving, ended = now - saved >= 60 * options.save_minutes, trainer.progress >= 1
+        if due or saving or ended:
+            log.line(read=saving or ended and bool(trainer.stages))
+        if ended:
+            done = not trainer.stages or not trainer.next_stage()
+            if not done:
+                print(f"stage {trainer.stage.name}", flush=True)
+                stage_start, stage_earlier = time.monotonic(), 0.0
+        if saving:
+            trainer.save()
+            saved = time.monotonic()
+    trainer.save()
+    read = log.close()
     print(f"{'complete' if done else 'stopped: the same command goes on'}: {trainer.images} images, "
           f"{trainer.seconds / 60:.1f} minutes, {read:.2%} of {len(validation.images)} held-out words")
     return done
@@ -243,6 +341,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="folders of fonts (default: the installed font packages and the fonts of the system)")
     add("--lexicon", default="", help="word list, one a line (default: 7,000 common English words)")
     add("--style", default="hard", choices=["easy", "medium", "hard"], help="of the words (default: %(default)s)")
+    add("--width", type=int, default=Layout().width, help="columns of the images (default: %(default)s)")
+    add("--stage", action="append", default=[], metavar="KEY=VALUE,...",
+        help="instead of --minutes and --schedule, several times: one stage after the other, such as "
+             "name=flat,minutes=6,rate=2e-3 and name=real,minutes=2,rate=2e-3:0,real=0.3,from=flat; NAME.npz keeps the "
+             "weights at the end of each")
+    add("--warmup_steps", type=int, default=300, help="first steps of all stages (default: %(default)s)")
+    add("--real", default="", help="real words for stages with real=SHARE, a file of tools/pack_words.py")
+    add("--real_val", default="", help="real words to read at each save, likewise")
+    add("--augment_real", default="strong", choices=list(PRESETS),
+        help="of real words, on the device (default: %(default)s)")
     add("--digits_ratio", type=float, default=0.1, help="share of numbers (default: %(default)s)")
     add("--strings_share", type=float, default=0.05, help="share of random strings (default: %(default)s)")
     add("--augment", default="light", choices=list(PRESETS), help="on the device (default: %(default)s)")
@@ -273,7 +381,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=1, help="of weights, words and order (default: %(default)s)")
     options = parser.parse_args(argv)
     for name in ("minutes", "steps", "batch_size", "learning_rate", "clip", "reuse", "ring", "prefill", "val",
-                 "save_minutes", "log_steps"):
+                 "save_minutes", "log_steps", "warmup_steps"):
         value = getattr(options, name)
         if value is not None and not value > 0:
             raise ConfigError(f"--{name} {value} must be above 0")
@@ -285,6 +393,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             raise ConfigError(f"--{name} {getattr(options, name)} must be between 0 and 1")
     if not 0 < options.warmup < 1 or not 0 <= options.decay_from < 1:
         raise ConfigError("--warmup and --decay_from are shares of the run, above 0 and below 1")
+    if any(stage.real for stage in parse_stages(options.stage)) and not os.path.isfile(options.real):
+        raise ConfigError(f"--real {options.real!r} is no file, but a stage wants real words: make one with "
+                          "tools/pack_words.py")
+    if options.width < 9:
+        raise ConfigError(f"--width {options.width} must be 9 or more")
     return options
 
 
@@ -314,10 +427,10 @@ def main(argv: list[str] | None = None) -> int:
     style = RenderStyle.preset(options.style)
     fonts = find_fonts(options.fonts, clean=style.clean_fonts)
     words, held_out = plan_feed(read_lexicon(options.lexicon) if options.lexicon else None, _PLANNED, options.val,
-                                options.seed, options.digits_ratio, options.strings_share)
+                                options.seed, options.digits_ratio, options.strings_share, Layout(options.width))
     trainer = TwinTrainer(options, device)
     resumed = trainer.resume()
-    if trainer.progress >= 1:
+    if trainer.progress >= 1 and trainer.stage_number + 1 >= len(trainer.stages):
         raise ConfigError(f"the run in {options.output_dir} is complete: raise --minutes or --steps, or give another "
                           "--output_dir")
     workers = options.workers or max(1, available_cores() - 2)
@@ -331,10 +444,11 @@ def main(argv: list[str] | None = None) -> int:
     print(f"torch {torch.__version__} on {name}; {len(fonts)} faces, {len(words.lexicon)} words, "
           f"{workers} drawing processes" + (f"; going on after {trainer.step} steps" if resumed else ""), flush=True)
     with StopSignals() as signals:
-        feed = WordFeed(style, fonts, words, workers, options.seed, trainer.drawn)
+        feed = WordFeed(style, fonts, words, workers, options.seed, trainer.drawn, trainer.layout)
         try:
             # Other images than those of training: the seed is another one, and so are the words.
-            validation = draw_chunk(WordRenderer(style, fonts, options.seed + 2**31), held_out, 0, options.val)
+            validation = draw_chunk(WordRenderer(style, fonts, options.seed + 2**31), held_out, 0, options.val,
+                                    trainer.layout)
             complete = run(trainer, feed, validation, signals)
         finally:
             feed.close()

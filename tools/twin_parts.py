@@ -11,7 +11,8 @@ from torch import nn
 from src.common.errors import CheckpointError
 from tools.import_twin import read_parts
 from tools.torch_twin import CRNN, from_mindspore
-from tools.word_feed import CHARSET, CHUNK, Chunk
+from tools.twin_pack import read_pack
+from tools.word_feed import CHARSET, CHUNK, NARROW, Chunk, Layout
 
 
 class Ring:
@@ -20,12 +21,13 @@ class Ring:
     Args:
         capacity: images.
         device: where the images are.
+        layout: sizes of images and labels.
     """
 
-    def __init__(self, capacity: int, device: torch.device):
+    def __init__(self, capacity: int, device: torch.device, layout: Layout = NARROW):
         self.capacity = max(CHUNK, capacity // CHUNK * CHUNK)
-        self.images = torch.empty((self.capacity, 32, 100, 3), dtype=torch.uint8, device=device)
-        self.labels = np.empty((self.capacity, 24), np.uint8)
+        self.images = torch.empty((self.capacity, *layout.image_shape), dtype=torch.uint8, device=device)
+        self.labels = np.empty((self.capacity, layout.columns), np.uint8)
         self.lengths = np.empty(self.capacity, np.uint8)
         self.filled = self._next = self.drawn = 0
 
@@ -39,16 +41,49 @@ class Ring:
         self.drawn += CHUNK
 
     def sample(self, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Random images (count, 3, 32, 100) float32 0 to 255, labels (count, 24) and lengths (count,) int64.
+        """Random images (count, 3, 32, W) float32 0 to 255, labels (count, steps) and lengths (count,) int64.
 
         Lengths stay with the processor: on the device they would hold up every step.
         """
-        index = rng.integers(0, self.filled, count)
-        device = self.images.device
-        images = self.images[torch.from_numpy(index).to(device)].permute(0, 3, 1, 2).float()
-        labels = torch.from_numpy(self.labels[index].astype(np.int64)).to(device, non_blocking=True)
-        return images, labels, torch.from_numpy(self.lengths[index].astype(np.int64))
+        return _pick(self.images, self.labels, self.lengths, rng.integers(0, self.filled, count))
 
+
+class Pack:
+    """Real words of a file of tools/pack_words.py, on the device that trains; drawn by their weights.
+
+    Args:
+        path: the file.
+        device: where the images are.
+        layout: sizes of images and labels.
+
+    Raises:
+        CheckpointError: not such a file, or one of another width.
+    """
+
+    def __init__(self, path: str, device: torch.device, layout: Layout):
+        chunk, self.sets, weights = read_pack(path, layout)
+        self.chunk = chunk
+        self.images = torch.from_numpy(chunk.images).to(device)
+        self._ends = np.cumsum(weights / weights.sum())
+
+    def sample(self, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """As :meth:`Ring.sample`."""
+        index = np.minimum(np.searchsorted(self._ends, rng.random(count), "right"), len(self._ends) - 1)
+        return _pick(self.images, self.chunk.labels, self.chunk.lengths, index)
+
+    def accuracies(self, model: CRNN, device: torch.device) -> dict[str, tuple[int, int]]:
+        """For each set how many of its words greedy decoding reads right, and of how many."""
+        right = reads_right(model, self.chunk, device)
+        return {name: (int(right[self.sets == name].sum()), int((self.sets == name).sum()))
+                for name in dict.fromkeys(self.sets.tolist())}
+
+
+def _pick(images: torch.Tensor, labels: np.ndarray, lengths: np.ndarray,
+          index: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    device = images.device
+    chosen = images[torch.from_numpy(index).to(device)].permute(0, 3, 1, 2).float()
+    classes = torch.from_numpy(labels[index].astype(np.int64)).to(device, non_blocking=True)
+    return chosen, classes, torch.from_numpy(lengths[index].astype(np.int64))
 
 def rate(progress: float, peak: float, schedule: str, warmup: float, decay_from: float = 0.6) -> float:
     """The learning rate at a share (0 to 1) of the run: linear rise, then to 0 at the very end.
@@ -92,19 +127,24 @@ def frame_targets(labels: torch.Tensor, lengths: torch.Tensor, steps: int) -> to
 
 
 @torch.no_grad()
-def accuracy(model: CRNN, chunk: Chunk, device: torch.device) -> float:
-    """Share of the words of a chunk that greedy decoding reads right."""
+def reads_right(model: CRNN, chunk: Chunk, device: torch.device) -> np.ndarray:
+    """(n,) bool: whether greedy decoding reads each word of a chunk right."""
     model.eval()
-    right = 0
+    right = np.zeros(len(chunk.images), bool)
     for start in range(0, len(chunk.images), 512):
         images = torch.from_numpy(chunk.images[start:start + 512]).to(device).permute(0, 3, 1, 2).float()
         best = model(images / 127.5 - 1).argmax(2).T.cpu().numpy()
         first = np.ones_like(best, bool)
         first[:, 1:] = best[:, 1:] != best[:, :-1]
-        for row, kept, label, length in zip(best, first & (best != CHARSET.blank), chunk.labels[start:start + 512],
-                                            chunk.lengths[start:start + 512], strict=True):
-            right += np.array_equal(row[kept], label[:length])
-    return right / len(chunk.images)
+        rows = zip(best, first & (best != CHARSET.blank), chunk.labels[start:start + 512],
+                   chunk.lengths[start:start + 512], strict=True)
+        right[start:start + 512] = [np.array_equal(row[kept], label[:length]) for row, kept, label, length in rows]
+    return right
+
+
+def accuracy(model: CRNN, chunk: Chunk, device: torch.device) -> float:
+    """Share of the words of a chunk that greedy decoding reads right."""
+    return float(reads_right(model, chunk, device).mean())
 
 
 def save_npz(path: Path, weights: dict[str, np.ndarray]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,13 +18,25 @@ torch = pytest.importorskip("torch", reason="the twin needs PyTorch")
 from src.common.errors import CheckpointError, ConfigError, CRNNError  # noqa: E402
 from src.data.augment import PRESETS, Strengths  # noqa: E402
 from src.render import RenderStyle, WordRenderer, find_fonts  # noqa: E402
-from tools import train_twin, word_feed  # noqa: E402
+from tools import pack_words, train_twin, word_feed  # noqa: E402
 from tools.plot_training import read_log  # noqa: E402
 from tools.torch_augment import augment_batch  # noqa: E402
 from tools.torch_twin import CRNN, to_mindspore  # noqa: E402
 from tools.train_twin import COLUMNS, TwinTrainer, cut_log, main, parse, write_config  # noqa: E402
-from tools.twin_parts import Ring, accuracy, frame_targets, rate, save_parts  # noqa: E402
-from tools.word_feed import CHARSET, CHUNK, Chunk, WordFeed, Words, draw_chunk, is_feasible, plan_feed  # noqa: E402
+from tools.twin_pack import read_pack  # noqa: E402
+from tools.twin_parts import Pack, Ring, accuracy, frame_targets, rate, save_parts  # noqa: E402
+from tools.twin_stages import Stage, parse_stage, parse_stages  # noqa: E402
+from tools.word_feed import (  # noqa: E402
+    CHARSET,
+    CHUNK,
+    Chunk,
+    Layout,
+    WordFeed,
+    Words,
+    draw_chunk,
+    is_feasible,
+    plan_feed,
+)
 
 CPU = torch.device("cpu")
 EASY = RenderStyle.preset("easy")
@@ -57,6 +70,7 @@ def chunk_of(texts, seed=0):
 
 
 def test_words_are_feasible_and_held_out():
+    assert is_feasible("a" * 15, Layout(128)) and not is_feasible("a" * 17, Layout(128))
     assert is_feasible("Abc12") and not is_feasible("it's") and is_feasible("a" * 12) and not is_feasible("a" * 13)
     words, held_out = plan_feed([f"word{i}" for i in range(300)] + ["it's", "a" * 20], 500, 50, 3)
     shown = {words.lexicon[row] for row in words.rows}
@@ -250,6 +264,102 @@ def test_log_and_configuration_that_are_not_there_or_damaged(tmp_path):
     assert json.loads(path.read_text())["earlier"] == [{"a": 1}]
     write_config(path, {"a": 3}, False)
     assert json.loads(path.read_text())["earlier"] == []
+
+
+def test_stages_are_read():
+    assert parse_stage("name=flat, minutes=6, rate=2e-3") == Stage("flat", 6, 2e-3, 2e-3)
+    stages = parse_stages(["name=flat,minutes=6,rate=2e-3", "name=real,minutes=2,rate=1e-3:0,real=0.3,from=flat"])
+    assert stages[1] == Stage("real", 2, 1e-3, 0, 0.3, "flat")
+    assert [stages[1].rate(share) for share in (0, 0.5, 1, 2)] == pytest.approx([1e-3, 5e-4, 0, 0])
+    for text, message in (("minutes=1,rate=1", "name, minutes and rate"), ("name=a,minutes=x,rate=1", "must be given"),
+                          ("name=a,minutes=1,rate=1,speed=2", "expected KEY=VALUE"), ("name=a,name=b", "at most once"),
+                          ("name=a b,minutes=1,rate=1", "the name must"),
+                          ("name=state,minutes=1,rate=1", "not 'weights'"),
+                          ("name=a,minutes=0,rate=1", "minutes must be above 0"),
+                          ("name=a,minutes=1,rate=1,real=2", "real between 0 and 1")):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            parse_stage(text)
+    for second, message in (("name=flat,minutes=1,rate=1", "a stage flat already"),
+                            ("name=b,minutes=1,rate=1,from=c", "no stage c comes before")):
+        with pytest.raises(ConfigError, match=message):
+            parse_stages(["name=flat,minutes=6,rate=2e-3", second])
+    with pytest.raises(ConfigError, match="--real '' is no file, but a stage wants real words"):
+        parse(["-o", "x", "--stage=name=a,minutes=1,rate=1,real=0.5"])
+
+
+@pytest.fixture
+def word_list(tmp_path):
+    """Two readable words, one too long for 24 steps, one without letters, one file that is no image."""
+    rng = np.random.default_rng(0)
+    texts = {"a.png": "Stop!", "b.png": "A" * 13, "c.png": "?!", "d.png": "no", "e.png": "bad"}
+    for name in texts:
+        cv2.imwrite(str(tmp_path / name), rng.integers(0, 256, (20, 50, 3), np.uint8))
+    (tmp_path / "e.png").write_bytes(b"nothing")
+    (tmp_path / "labels.tsv").write_text("".join(f"{name}\t{text}\n" for name, text in texts.items()))
+    return tmp_path
+
+
+def test_pack_holds_what_the_network_sees(word_list, capsys):
+    path = str(word_list / "words.npz")
+    assert pack_words.main([f"list:{word_list}/labels.tsv=2.5", "-o", path, "--quality=101"]) == 3
+    said = capsys.readouterr()
+    assert "2 words in" in said.out and "no letter or digit: 1" in said.out and "too long for the width: 1" in said.out
+    assert "unreadable: 1" in said.out and "e.png" in said.err
+    chunk, sets, weights = read_pack(path, Layout(100))
+    assert [CHARSET.decode(row[:n]) for row, n in zip(chunk.labels, chunk.lengths, strict=True)] == ["stop", "no"]
+    assert weights.tolist() == [2.5, 2.5] and len(set(sets.tolist())) == 1
+    image = cv2.resize(cv2.imread(str(word_list / "d.png")), (100, 32), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(chunk.images[1], image)
+    pack = Pack(path, CPU, Layout(100))
+    images, labels, _ = pack.sample(50, np.random.default_rng(0))
+    assert images.shape == (50, 3, 32, 100) and len(set(labels[:, 0].tolist())) == 2
+    with pytest.raises(CheckpointError, match="give --width 100"):
+        read_pack(path, Layout(128))
+    for content in (b"", b"hello", (word_list / "words.npz").read_bytes()[:500]):
+        (word_list / "bad.npz").write_bytes(content)
+        with pytest.raises(CheckpointError, match="no pack of words, or it is damaged"):
+            read_pack(str(word_list / "bad.npz"), Layout(100))
+    for words in ("list:x=0", "list:", "nokind:x", "list:x=much"):
+        with pytest.raises(ConfigError, match="expected KIND:PATH"):
+            pack_words.read_set(words)
+
+
+def test_weights_of_a_pack_count(word_list, tmp_path):
+    pack = Pack.__new__(Pack)
+    pack.chunk, pack._ends = chunk_of(["a", "b"]), np.cumsum([0.9, 0.1])
+    pack.images = torch.from_numpy(pack.chunk.images)
+    _, labels, _ = pack.sample(2000, np.random.default_rng(0))
+    assert (labels[:, 0] == 0).float().mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_stages_of_a_run(tmp_path, word_list, fast_workers, capsys):
+    path, out = str(word_list / "words.npz"), tmp_path / "run"
+    pack_words.main([f"list:{word_list}/labels.tsv", "-o", path])
+    flat, decay, real = ("name=flat,minutes=1e-6,rate=1e-3", "name=decay,minutes=1e-6,rate=1e-3:0",
+                         "name=real,minutes=1e-6,rate=1e-3:0,real=0.5,from=flat")
+    command = ["-o", str(out), f"--real={path}", f"--real_val={path}", "--float32", "--warmup_steps=1", *TINY]
+    seen = {}
+
+    def batch(trainer, ring, original=TwinTrainer.batch):
+        seen[trainer.stage.name] = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+        images, labels, lengths = original(trainer, ring)
+        seen[trainer.stage.name, "real"] = int((lengths > 1).sum())  # what is drawn here has one letter
+        return images, labels, lengths
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TwinTrainer, "batch", batch)
+        assert main([*command, "--stage", flat, "--stage", decay, "--stage", real]) == 0
+    said = capsys.readouterr().out
+    assert "stage decay" in said and "stage real" in said and "real words " in said and "complete: 12 images" in said
+    assert [seen[name, "real"] for name in ("flat", "decay", "real")] == [0, 0, 2]
+    # The real stage begins with the weights at the end of the flat one, as the decay did.
+    assert all(torch.equal(value, seen["decay"][name]) for name, value in seen["real"].items())
+    assert not torch.equal(seen["flat"]["out.bias"], seen["decay"]["out.bias"])
+    assert {file.name for file in out.glob("*.npz")} == {"flat.npz", "decay.npz", "real.npz", "weights.npz"}
+    rates = [line.split("\t")[5] for line in (out / "log.tsv").read_text().splitlines()[1:4]]
+    assert rates == ["1.00e-03"] * 3
+    with pytest.raises(ConfigError, match="is complete"):
+        main([*command, "--stage", flat, "--stage", decay, "--stage", real])
 
 
 @pytest.mark.slow
