@@ -67,8 +67,8 @@ def twin_scores(weights: dict[str, np.ndarray], images: np.ndarray) -> np.ndarra
         return twin(torch.from_numpy(images)).numpy()
 
 
-def sample_images(folder: str, count: int, seed: int = 0) -> np.ndarray:
-    """Network input (N, 3, 32, 100) float32: word images of a folder (and below), or noise where none is given.
+def sample_images(folder: str, count: int, width: int, seed: int = 0) -> np.ndarray:
+    """Network input (N, 3, 32, width) float32: word images of a folder (and below), or noise where none is given.
 
     Raises:
         DataError: the folder holds no images.
@@ -76,13 +76,13 @@ def sample_images(folder: str, count: int, seed: int = 0) -> np.ndarray:
     from src.data.preprocess import InputSpec, read_image, to_batch
 
     if not folder:
-        return np.random.default_rng(seed).uniform(-1, 1, (count, 3, 32, 100)).astype(np.float32)
+        return np.random.default_rng(seed).uniform(-1, 1, (count, 3, 32, width)).astype(np.float32)
     files = sorted(path for path in glob.glob(os.path.join(glob.escape(folder), "**", "*"), recursive=True)
                    if path.lower().endswith((".png", ".jpg", ".jpeg")))
     if not files:
         raise DataError(f"{folder} holds no .png or .jpg images")
     chosen = np.unique(np.linspace(0, len(files) - 1, count).astype(int))
-    return to_batch([read_image(files[i]) for i in chosen], InputSpec())
+    return to_batch([read_image(files[i]) for i in chosen], InputSpec(width=width))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -92,6 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", required=True, help="the checkpoint to write (.ckpt)")
     parser.add_argument("--label_dict", default="abcdefghijklmnopqrstuvwxyz0123456789",
                         help="the characters, in the order of their classes (default: a-z0-9)")
+    parser.add_argument("--image_width", type=int, default=100,
+                        help="columns of the images it was trained with (default: %(default)s)")
     parser.add_argument("--images", default="", help="folder of word images to compare on (default: noise)")
     parser.add_argument("--count", type=int, default=64, help="images to compare on (default: %(default)s)")
     parser.add_argument("--tolerance", type=float, default=1e-4,
@@ -101,8 +103,10 @@ def main(argv: list[str] | None = None) -> int:
         raise CheckpointError(f"-o {args.output}: the name must end in .ckpt")
     if args.count < 1:
         raise DataError(f"--count {args.count} must be at least 1")
+    if args.image_width < 9:
+        raise DataError(f"--image_width {args.image_width} must be 9 or more")
     weights = read_parts(args.weights)
-    images = sample_images(args.images, args.count)
+    images = sample_images(args.images, args.count, args.image_width)
     expected = twin_scores(weights, images)
 
     from src.model_utils.config import load_config
@@ -132,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
     if not difference < args.tolerance:
         raise CheckpointError(f"the networks differ by {difference:.2e}, more than {args.tolerance:g}: nothing written")
     write_checkpoint(args.output, network, {"label_dict": charset.characters, "model_version": "V2",
-                                            "image_width": 100})
+                                            "image_width": args.image_width})
     print(f"wrote {args.output}")
     return 0
 
