@@ -179,7 +179,7 @@ def _checked_png(png: np.ndarray) -> np.ndarray:
         if kind == b"iCCP" and profile is None:
             profile = place, end
     # Behind the last chunk may be a part of another one's length. The end chunk may lack its checksum.
-    if kind != b"IEND" and end != len(png):
+    if end > len(png) + 4 or (kind != b"IEND" and end != len(png)):
         raise DataError(f"not a readable image, or a truncated one ({len(png)} bytes)")
     return np.concatenate([png[:profile[0]], png[profile[1]:]]) if profile else png
 

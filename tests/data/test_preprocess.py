@@ -182,7 +182,8 @@ def test_a_chunk_longer_than_its_png_never_reaches_opencv(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
     # A length that is not the file's, also where the file is cut off inside of it. All of them are short and harmless.
     claims = whole[:33] + (len(whole) + 100).to_bytes(4, "big") + whole[37:]
-    for data in (claims, claims[:60], whole[:36], whole[:-16]):
+    end = whole[:-12] + (200).to_bytes(4, "big") + whole[-8:]
+    for data in (claims, claims[:60], whole[:36], whole[:-16], end):
         with pytest.raises(DataError, match="not a readable image, or a truncated one"):
             decode_image(data)
 
