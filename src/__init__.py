@@ -30,5 +30,5 @@ def _require_packages() -> None:
 
 _require_packages()
 # The most pixels that OpenCV decodes; it asks for this when it is loaded. A few bytes can claim to be an image of
-# 100,000 x 100,000, and its own limit, sixteen times as many, takes 3 GiB. A user's larger limit counts.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
+# 100,000 x 100,000, and its own limit, 32 times as many, takes 3 GiB. A user's larger limit counts.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 25))

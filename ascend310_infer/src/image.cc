@@ -13,8 +13,8 @@ namespace {
 
 // OpenCV's CV_IO_MAX_IMAGE_WIDTH and _HEIGHT, and the number of pixels that src/__init__.py sets for it.
 constexpr int64_t kMaxSide = 1 << 20;
-constexpr int64_t kMaxPixels = 1 << 26;
-constexpr std::streamoff kMaxBytes = std::streamoff{1} << 29;  // of a file; a BMP of that many pixels has half of it
+constexpr int64_t kMaxPixels = 1 << 25;
+constexpr std::streamoff kMaxBytes = std::streamoff{1} << 29;  // of a file; a BMP of that many pixels has a quarter of it
 
 bool StartsWith(const std::vector<uint8_t> &data, const void *start, size_t size) {
   return data.size() >= size && std::memcmp(data.data(), start, size) == 0;

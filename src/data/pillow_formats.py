@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
-_MOST_PIXELS = 1 << 26
+_MOST_PIXELS = 1 << 25
 
 
 def is_jpeg2000(data: np.ndarray) -> bool:

@@ -154,7 +154,7 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
         image = cv2.imdecode(buffer, _DECODE_FLAGS)
     except cv2.error as error:
         if _TOO_MANY in str(error.err):
-            raise DataError("the image has more pixels than are decoded (67,108,864 unless the environment variable "
+            raise DataError("the image has more pixels than are decoded (33,554,432 unless the environment variable "
                             "OPENCV_IO_MAX_IMAGE_PIXELS says otherwise): make it smaller") from error
         raise DataError(f"not a readable image ({buffer.size} bytes): {error.err or error}") from error
     if image is None or not image.size:
@@ -173,13 +173,14 @@ def _checked_png(png: np.ndarray) -> np.ndarray:
         DataError: a chunk reaches beyond the end of the file. OpenCV 4.11 takes as much memory as it claims to have, up
             to 4 GiB, and some 15 s, before it gives up.
     """
-    profile, end, kind = None, len(transparency.PNG), b""
+    profile, end, kind, size = None, len(transparency.PNG), b"", 0
     for kind, place, size in transparency.png_chunks(png):
         end = place + 12 + size
         if kind == b"iCCP" and profile is None:
             profile = place, end
-    # Behind the last chunk may be a part of another one's length. The end chunk may lack its checksum.
-    if end > len(png) + 4 or (kind != b"IEND" and end != len(png)):
+    # Behind the last chunk may be a part of another one's length. The end chunk holds nothing,
+    # and may lack its checksum.
+    if size if kind == b"IEND" else end != len(png):
         raise DataError(f"not a readable image, or a truncated one ({len(png)} bytes)")
     return np.concatenate([png[:profile[0]], png[profile[1]:]]) if profile else png
 

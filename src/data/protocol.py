@@ -140,7 +140,6 @@ def _listed(source: WordSource, path: str) -> np.ndarray:
             if name in wanted:
                 found.add(name)
                 counts[i] = True
-                break
     for name in wanted:
         if name not in found:
             raise DataError(f"{path}, line {wanted[name]}: the set has no image {name}")

@@ -101,10 +101,11 @@ def lay_over_ground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     parts = [slice(row, row + rows) for row in range(0, len(alpha), rows)]
     light = weight = 0
     for part in parts:
-        weights = alpha[part].astype(np.int64)
-        luminance = image[part].astype(np.int64) @ np.array([114, 587, 299])  # of BGR, in thousandths
-        light += int((luminance * weights).sum())
-        weight += int(weights.sum())
+        weights = alpha[part].astype(np.int32)
+        blue, green, red = (image[part][..., channel].astype(np.int32) for channel in range(3))
+        luminance = 114 * blue + 587 * green + 299 * red  # in thousandths
+        light += int((luminance * weights).sum(dtype=np.int64))
+        weight += int(weights.sum(dtype=np.int64))
     ground = 0 if light > _HALF_WHITE * weight else 255
     result = np.empty(image.shape, np.uint8)
     for part in parts:

@@ -45,6 +45,7 @@ def test_lists_go_before_rules(tmp_path):
     assert kept(ic15) == kept(ic15, "1811") == [1, 4] and "protocol 1811: 2 of 11" in select_words(ic15).summary()
     assert kept(source(tmp_path / "b", "ic03", protocol_860="./i/0.png\n")) == [0]
     assert kept(source(tmp_path / "c", "ic03", protocol_867="i/0.png\ni/1.png\n"), "867") == [0, 1]
+    assert kept(source(tmp_path / "twice", "ic03", protocol_867="i/3.png\n3.png\n"), "867") == [3]
     with pytest.raises(DataError, match=r"protocol_867.txt, line 2: the set has no image gone.png"):
         select_words(source(tmp_path / "c", "ic03", protocol_867="0.png\ngone.png\n"), "867")
 

@@ -1,7 +1,7 @@
 """Fuzzing guided by coverage: python -m tests.fuzz.fuzz KIND [--seconds 600] [--keep FOLDER].
 
 Needs ``pip install -r requirements-fuzz.txt``. libFuzzer changes the sound samples of a kind so as to reach new lines
-of ours; the first input that is neither read nor refused with a sentence, takes more than 5 s or more than 1 GiB ends
+of ours; the first input that is neither read nor refused with a sentence, takes more than 30 s or more than 1 GiB ends
 it, and lies in the folder as crash-..., timeout-... or oom-....
 """
 import argparse
@@ -46,7 +46,7 @@ def main() -> None:
 
         read((corpus / "0").read_bytes())  # what it imports late counts as taken memory, not as the input's
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        atheris.Setup([sys.argv[0], str(corpus), f"-max_total_time={options.seconds}", "-timeout=5", "-max_len=20000",
+        atheris.Setup([sys.argv[0], str(corpus), f"-max_total_time={options.seconds}", "-timeout=30", "-max_len=20000",
                        f"-rss_limit_mb={used + 1024}", f"-artifact_prefix={options.keep}/", "-print_final_stats=1",
                        "-verbosity=1", "-close_fd_mask=1"], read)
         atheris.Fuzz()

@@ -49,6 +49,6 @@ for part, samples in ((b"i", images()), (b"j", sidecars())):
         Path(sys.argv[1], f"{part.decode()}{number}").write_bytes(part + data)
 PYTHON
 )
-# Sizes of 8,192 x 8,192 take 200 MB and under the sanitizers a second; so much may be.
+# Sizes of 8,192 x 4,096 take 100 MB and under the sanitizers a second; so much may be.
 ASAN_OPTIONS=allocator_may_return_null=1 "$work/fuzz" "$work/corpus" -max_total_time="$seconds" -timeout=30 \
   -rss_limit_mb=2048 -max_len=20000 -artifact_prefix="$keep/" -print_final_stats=1

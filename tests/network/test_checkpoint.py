@@ -11,6 +11,7 @@ from src.common.errors import CheckpointError
 from src.crnn import build_network
 from src.model_utils.config import load_config
 from src.network.checkpoint import (
+    Checkpoint,
     DamagedCheckpointError,
     load_state,
     load_weights,
@@ -211,3 +212,31 @@ def test_the_newest_sound_one(tmp_path):
     paths[1].write_bytes(paths[1].read_bytes()[:-9])
     os.utime(paths[1], (1, 1))
     assert newest_sound(tmp_path, but=paths[2]) == paths[0] and newest_sound(tmp_path / "none", but=paths[2]) is None
+
+
+def state_cell():
+    """A cell with a weight and a training state of two entries."""
+    cell = ms.nn.Cell()
+    cell.all = ms.ParameterTuple([ms.Parameter(ms.Tensor(np.zeros(shape, np.float32)), name=name) for name, shape in (
+        ("vgg.weight", (2,)), ("moments.vgg.weight", (2,)), ("global_step", ()), ("loss_scale", ()))])
+    return cell
+
+
+@pytest.mark.parametrize("values, info, fits", [
+    ({"moments.vgg.weight": np.ones(2)}, {"global_step": 5.0, "loss_scale": 64.0}, True),
+    ({"moments.vgg.weight": np.ones(3)}, {"global_step": 5.0}, False), ({"moments.vgg.weight": np.ones(2)}, {}, False),
+    ({}, {"global_step": 5.0}, False)])
+def test_the_training_state_is_taken_whole_or_not_at_all(values, info, fits):
+    cell = state_cell()
+    assert load_state(cell, Checkpoint("x.ckpt", {"vgg.weight": np.ones(2), **values}, info)) is fits
+    found = {p.name: p.asnumpy().tolist() for p in cell.get_parameters()}
+    assert found["vgg.weight"] == [0, 0], "weights are not its business"
+    assert found["moments.vgg.weight"] == ([1, 1] if fits else [0, 0])
+    assert found["global_step"] == (5 if fits else 0)
+    assert found["loss_scale"] == 0, "an option, not state"
+
+
+def test_what_is_trained_beside_its_average():
+    both = Checkpoint("x", {"vgg.weight": np.zeros(1), "trained.vgg.weight": np.ones(1)})
+    assert list(both.trained.values) == ["vgg.weight"] and both.trained.values["vgg.weight"] == 1
+    assert Checkpoint("x", {"vgg.weight": np.zeros(1)}).trained is None
