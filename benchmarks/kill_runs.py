@@ -8,6 +8,7 @@ threads and with processes that load the images. Every fifth kill falls into the
 that came from the program must end by itself, /dev/shm must hold what it held before, and the next start must resume.
 """
 import argparse
+import contextlib
 import ctypes
 import os
 import random
@@ -84,11 +85,19 @@ def kill_once(number: int, data: Path, output: Path, ranks: int, seconds: float,
         raise Failure(f"it ended by itself with code {process.returncode}: {log.read_text(errors='replace')[-1500:]}")
     family = descendants()
     victim = rng.choice(family) if ranks > 1 and rng.random() < 0.5 else process.pid
+    what = "the program" if victim == process.pid else f"a part of it, {command_of(victim)}"
     try:
         os.kill(victim, signal.SIGKILL)
     except ProcessLookupError:
         os.kill(process.pid, signal.SIGKILL)
-    process.wait(END_SECONDS)
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        for pid in (process.pid, *family):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        raise Failure(f"it went on for {END_SECONDS} s after the end of {what}: "
+                      f"{log.read_text(errors='replace')[-1500:]}") from None
     until = time.monotonic() + END_SECONDS
     while any(find_process(pid) for pid in family):
         if time.monotonic() > until:
@@ -103,7 +112,16 @@ def kill_once(number: int, data: Path, output: Path, ranks: int, seconds: float,
     if steps and before and "resumed from" not in text:
         raise Failure(f"it did not resume, see {log}")
     done = max([(int(epoch) - 1) * (WORDS // BATCH) + int(step) for epoch, step in steps], default=before)
-    return max(done - newest(output / "ckpt")[0], 0), "the program" if victim == process.pid else "a part of it"
+    return max(done - newest(output / "ckpt")[0], 0), what
+
+
+def command_of(pid: int) -> str:
+    """Number, command line and name of a process, for people."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        return f"{pid}, {' '.join(words)[:60]} ... {Path(f'/proc/{pid}/comm').read_text().strip()}"
+    except OSError:
+        return f"{pid}, which has just ended"
 
 
 def reap() -> None:
