@@ -2,6 +2,7 @@
 import re
 import shutil
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,6 +24,21 @@ def test_a_word_is_read_as_predict_reads_it():
     assert (found.text, found.confidence) == (expected.text, expected.confidence)
     assert found.rows[0] == (found.text, found.confidence) and 2 <= len(found.rows) <= 5
     assert found.picture.shape[1] == 720 and found.picture.dtype == np.uint8
+
+
+def test_a_photograph_is_answered_with_its_words_in_order(tmp_path, monkeypatch):
+    word = cv2.imread(str(WORD))
+    height, width = word.shape[:2]
+    photograph = np.full((4 * height, 3 * width, 3), 255, np.uint8)
+    photograph[height:2 * height, width:2 * width] = photograph[2 * height:3 * height, :width] = word
+    cv2.imwrite(str(tmp_path / "street.png"), photograph)
+    boxes = [[(width, height), (2 * width, 2 * height)], [(0, 2 * height), (width, 3 * height)]]
+    corners = [np.array([[a, b], [c, b], [c, d], [a, d]], np.float32) for (a, b), (c, d) in reversed(boxes)]
+    monkeypatch.setattr("src.demo.reading._detector", lambda: SimpleNamespace(find=lambda image: np.stack(corners)))
+    found = answer(str(tmp_path / "street.png"), whole_photograph=True)
+    text = answer(str(WORD)).text
+    assert found.text == f"{text} {text}" and [row[0] for row in found.rows] == [text, text]
+    assert found.confidence == min(row[1] for row in found.rows) and found.picture.shape == photograph.shape
 
 
 @pytest.mark.parametrize("words", ["harvest labour", "harvest,labour;\n  labour"])
