@@ -11,14 +11,9 @@ words the network was trained on are others of the same kind, such as a validati
 def main(argv: list[str] | None = None) -> int:
     """Fits as configured; returns the exit code."""
     config = load_config(argv, description=" ".join(_DESCRIPTION.split()))
-    # Not at the top: --help waits for none of these, and the context must be set up before MindSpore is imported.
-    from src.model_utils.context import set_up_context
-    from src.report.temperature import fit
+    from src.report.temperature import run  # after the options, so that --help is quick
 
-    print(set_up_context(config, own_operators=True), flush=True)
-    from src.network.trained import load_trained
-
-    return fit(config, *load_trained(config, config.batch_size))
+    return run(config)
 
 
 if __name__ == "__main__":

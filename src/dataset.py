@@ -59,7 +59,7 @@ def open_source(name: str, path: str, split: str, show_progress: bool = True, im
     if name not in SOURCES:
         raise ConfigError(f"unknown data set {name!r}: expected one of {', '.join(SOURCES)}")
     further = {"show_progress": show_progress, "image_folder": image_folder, "scripts": scripts}
-    kind = SOURCES[name]
+    kind: Any = SOURCES[name]
     source = kind(path, split, **{key: further[key] for key in kind.takes})
     for note in source.notes:
         print(f"{'' if note.startswith('warning') else 'note: '}{note}", file=sys.stderr)

@@ -29,7 +29,13 @@ def group_of(text: str) -> str:
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson score interval of a proportion (95 % by default); (0, 1) without samples."""
+    """Wilson score interval of a proportion (95 % by default); (0, 1) without samples.
+
+    Examples:
+        >>> low, high = wilson_interval(8, 10)
+        >>> f"{low:.3f} to {high:.3f}"
+        '0.490 to 0.943'
+    """
     if total == 0:
         return 0.0, 1.0
     share = correct / total

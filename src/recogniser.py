@@ -249,8 +249,8 @@ def open_network(config: Config) -> tuple[Forward, Charset, str]:
         from src.deploy.onnx.network import PROVIDERS, load_onnx  # onnxruntime is loaded only where it computes
 
         config.onnx_file = config.onnx_file or str(PRETRAINED_ONNX)
-        network, charset = load_onnx(config)
-        return network, charset, f"onnxruntime with the {PROVIDERS[config.device_target][0]}"
+        onnx, charset = load_onnx(config)
+        return onnx, charset, f"onnxruntime with the {PROVIDERS[config.device_target][0]}"
     from src.model_utils.context import set_up_context  # MindSpore is loaded only where it computes
 
     description = set_up_context(config, own_operators=True)

@@ -121,7 +121,13 @@ def main(folder: Path, data: str, mode: str) -> None:
     ranks = ranks_of(config)
     if mode == "die" and ranks.rank == 1:
         os._exit(9)
-    results = {"rank": ranks.rank, "size": ranks.size, "total": ranks.total(ranks.rank + 1, 0.5)}
+    results = {"rank": ranks.rank, "size": ranks.size}
+    if mode == "programs":
+        evaluate(str(folder / "start.ckpt"), data, str(folder / "shared.tsv"), "--run_distribute=True")
+        results["stopped"] = stopped_run(data, str(folder / "stopped"), ranks.rank)
+        (folder / f"results_{ranks.rank}.json").write_text(json.dumps(results))
+        return
+    results["total"] = ranks.total(ranks.rank + 1, 0.5)
     results["gather"] = ranks.gather({"rank": ranks.rank, "text": "wörd \udcff" * 50 * ranks.rank, "third": 1 / 3})
     marker = folder / "marker"
     results["in_turn"] = ranks.in_turn(lambda: marker.exists() or marker.write_text("here") == 0)
@@ -140,8 +146,6 @@ def main(folder: Path, data: str, mode: str) -> None:
                      f"--train_eval_dataset_path={data}", "--eval_start_epoch=5", "--save_best_ckpt=False")
     np.savez(folder / f"weights_{ranks.rank}.npz", **run.pop("weights"))
     results["run"] = run
-    evaluate(str(folder / "start.ckpt"), data, str(folder / "shared.tsv"), "--run_distribute=True")
-    results["stopped"] = stopped_run(data, str(folder / "stopped"), ranks.rank)
     (folder / f"results_{ranks.rank}.json").write_text(json.dumps(results))
 
 

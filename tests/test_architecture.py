@@ -19,7 +19,7 @@ LAYERS = (
     ("reading", "onednn", "convert", "photographs", "model_utils"),
     ("evaluation", "metric"),
     ("network.trained", "crnn_for_train", "eval_callback"),
-    ("evaluation.checkpoint_run",),
+    ("evaluation.checkpoint_run", "evaluation.program"),
     ("deploy",),
     ("recogniser",),
     ("training", "report"),
@@ -35,6 +35,8 @@ MINDSPORE = {  # may import MindSpore at their top; everything else must load wi
     "distributed.communication", "evaluation.checkpoint_run", "evaluation.crnn_accuracy", "deploy.exporter",
     "deploy.mindir",
 }
+# In those wings, but loaded before the context is set up, which MindSpore has to wait for.
+BEFORE_MINDSPORE = {"training.program", "training.preview"}
 
 
 OPTIONAL = {"demo.page"}  # imports a package that requirements.txt does not have
@@ -120,12 +122,12 @@ def test_inner_imports_are_few():
     files = [*modules().values(), *ROOT.glob("*.py")]
     inner = [f"{path.relative_to(ROOT)}:{line} {name}" for path in files for name, line, top in imports(path)
              if not top]
-    assert len(inner) < 50, "\n".join(inner)
+    assert len(inner) < 40, "\n".join(inner)
 
 
 def test_nothing_happens_at_import(tmp_path):
-    names = [f"src.{module}" for module in modules()
-             if not any(module == allowed or module.startswith(allowed + ".") for allowed in MINDSPORE | OPTIONAL)]
+    names = [f"src.{module}" for module in modules() if module in BEFORE_MINDSPORE
+             or not any(module == allowed or module.startswith(allowed + ".") for allowed in MINDSPORE | OPTIONAL)]
     code = (f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['x', '--nonsense']; import importlib\n"
             f"for name in {names}: importlib.import_module(name)\n"
             "print('mindspore' in sys.modules, file=sys.stderr)")

@@ -1,4 +1,4 @@
-"""The examples that people copy: those of docs/python.md and of docstrings give what they say."""
+"""The examples that people copy: those of the pages and of docstrings give what they say."""
 import doctest
 import importlib
 import re
@@ -8,6 +8,8 @@ import pytest
 
 from src.dataset import SOURCES
 from tests.conftest import REPO
+
+FILES = [path for path in sorted((REPO / "src").rglob("*.py")) if ">>> " in path.read_text()]
 
 
 def test_page_about_python(monkeypatch):
@@ -36,7 +38,12 @@ def test_page_about_extending(monkeypatch, tmp_path):
         ms.set_context(mode=mode)
 
 
-@pytest.mark.parametrize("name", ["src.recogniser", "src.reading.alignment"])
-def test_docstrings(name):
-    found = doctest.testmod(importlib.import_module(name))
-    assert found.attempted and found.failed == 0
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPO)))
+def test_examples(path):
+    name = ".".join(path.relative_to(REPO).with_suffix("").parts)
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted and not result.failed
+
+
+def test_there_are_many():
+    assert len(FILES) >= 12

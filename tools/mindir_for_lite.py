@@ -52,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
 
         from src.deploy.mindir.lite_export import export_for_lite
 
-        ms.set_device("CPU")
+        if ms.get_context("device_target") != "CPU":  # a process that has computed before may not choose again
+            ms.set_device("CPU")
         ms.set_context(mode=ms.GRAPH_MODE)
         target = export_for_lite(args.source, args.target, args.batch, args.width, args.label_dict)
     print(target)

@@ -158,7 +158,12 @@ class Charset:
 
 
 def required_steps(indices: np.ndarray) -> int:
-    """CTC steps a label needs: its length plus one blank between every two equal neighbours."""
+    """CTC steps a label needs: its length plus one blank between every two equal neighbours.
+
+    Examples:
+        >>> required_steps([7, 4, 11, 11, 14])
+        6
+    """
     indices = np.asarray(indices)
     return len(indices) + int(np.count_nonzero(indices[1:] == indices[:-1]))
 
@@ -206,6 +211,10 @@ def normalise(text: str, charset: Charset) -> str:
     everything outside [0-9a-z] removed. Any other charset (case-sensitive, or with punctuation or another script) is
     there to read just those characters, so its text is compared as it is, case folded only if the charset folds it:
     a character that the charset lacks then makes the word wrong.
+
+    Examples:
+        >>> normalise("Joe's", Charset("0123456789abcdefghijklmnopqrstuvwxyz"))
+        'joes'
     """
     if not charset.case_sensitive and _ALPHANUMERIC.issuperset(charset.characters):
         return _OUTSIDE_PROTOCOL.sub("", composed(text).lower())

@@ -19,6 +19,10 @@ def edit_distances(first: Sequence[str], second: Sequence[str]) -> np.ndarray:
 
     Raises:
         ValueError: not as many strings on both sides.
+
+    Examples:
+        >>> edit_distances(["hat", "fox"], ["heat", "box"]).tolist()
+        [1, 1]
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} strings against {len(second)}")

@@ -13,7 +13,7 @@ from src.common.errors import DataError
 try:
     import fcntl
 except ImportError:  # not a Unix: nothing is locked there
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager

@@ -40,18 +40,17 @@ def converted(file: str, cache: str) -> tuple[str, list[str]]:
     folder = os.path.join(cache, f"{dataset}-{hashlib.sha256(stamp.encode()).hexdigest()[:10]}")
     done = os.path.join(folder, "converted.json")
     if os.path.isfile(done):
-        with open(done, encoding="utf-8") as notes:
-            return folder, json.load(notes)
+        with open(done, encoding="utf-8") as stream:
+            return folder, json.load(stream)
     # Here, because an ONNX file is evaluated where scipy and defusedxml are not installed.
-    from src.convert.iiit5k import MatOptions, convert_iiit5k
-    from src.convert.photographs import TagsetOptions, convert_ic03, convert_svt
+    from src.convert import iiit5k, photographs
 
     annotation = os.path.join(folder, "annotation.txt")
     if dataset == "iiit5k":
-        report = convert_iiit5k(MatOptions(file, place, folder, annotation, overwrite=True)).report
+        report = iiit5k.convert_iiit5k(iiit5k.MatOptions(file, place, folder, annotation, overwrite=True)).report
     else:
-        convert_photographs = convert_svt if dataset == "svt" else convert_ic03
-        report = convert_photographs(TagsetOptions(file, place, folder, annotation, overwrite=True)).report
+        convert = photographs.convert_svt if dataset == "svt" else photographs.convert_ic03
+        report = convert(photographs.TagsetOptions(file, place, folder, annotation, overwrite=True)).report
     notes = [f"converted from {name}"]
     if report.finish(os.path.join(folder, "report.txt")):
         first = ": ".join(report.problems[0])

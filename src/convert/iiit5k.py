@@ -100,6 +100,7 @@ def convert_iiit5k(options: MatOptions) -> Conversion:
             if fault:
                 report.add(f"{name}({number}) {image or ''}".rstrip(), fault)
                 continue
+            assert image is not None and word is not None  # _fault has looked
             try:
                 data = read_bytes(os.path.join(options.image_dir, image))
                 decode_image(data)
@@ -114,7 +115,7 @@ def convert_iiit5k(options: MatOptions) -> Conversion:
                 if not entries or not all(entries):
                     report.add(f"{image} {field}", "the lexicon is empty or holds something that is not text")
                     continue
-                lines.append("\t".join([image, *entries]))
+                lines.append("\t".join([image, *map(str, entries)]))
     if not words:
         raise report.nothing_left(f"{options.mat_file}: none of its {len(structs)} words can be converted")
     said = []

@@ -132,7 +132,7 @@ class LmdbWriter:
         """Writes num-samples (and the lexicon that all images share) and closes; returns what was left out, and why."""
         self.commit()
         with self._environment.begin() as transaction:
-            problems = [tuple(json.loads(transaction.get(_PROBLEM % n))) for n in range(1, self.problems + 1)]
+            problems = [tuple(json.loads(transaction.get(_PROBLEM % n) or b"")) for n in range(1, self.problems + 1)]
         shared = [(SHARED_LEXICON, _lexicon_text(shared_lexicon))] if shared_lexicon else []
         self._write([(NUM_SAMPLES, str(self.count).encode()), *shared],
                     [_STATE, *(_PROBLEM % n for n in range(1, self.problems + 1))])
@@ -145,7 +145,7 @@ class LmdbWriter:
             self._environment.close()
         self._lock.release(remove=True)
 
-    def _write(self, pairs: list[tuple[bytes, bytes]], removed: list[bytes] = ()) -> None:
+    def _write(self, pairs: list[tuple[bytes, bytes]], removed: Sequence[bytes] = ()) -> None:
         pairs.sort()  # neighbours in the file are written together, which halves the time
         while True:
             try:

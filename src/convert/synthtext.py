@@ -249,19 +249,21 @@ def convert_synthtext(options: SynthTextOptions) -> int:
     if not options.as_lmdb and not options.overwrite and os.path.exists(annotation):
         raise DataError(f"{annotation} is already there: give another -o/--output_dir, or --overwrite")
     with contextlib.ExitStack() as stack:
+        writer: LmdbWriter | FolderWriter
+        add: Callable[[int, str, bytes, str], None]
         if options.as_lmdb:
             origin = f"SynthText {os.path.abspath(options.mat_file)} ({file.total} words, {options.kind})"
-            writer = LmdbWriter(options.output_dir, origin, file.total * 4000, options.overwrite)
+            lmdb_writer = writer = LmdbWriter(options.output_dir, origin, file.total * 4000, options.overwrite)
             if writer.next:
                 print(f"going on after {writer.next} of {file.total} words")
 
             def add(item: int, path: str, data: bytes, word: str) -> None:
                 del path
-                writer.add(item, data, word)
+                lmdb_writer.add(item, data, word)
         else:
             stack.enter_context(unfinished(options.output_dir))
-            writer = FolderWriter(options.output_dir)
-            add = writer.add
+            folder_writer = FolderWriter(options.output_dir)
+            writer, add = folder_writer, folder_writer.add
         begun = writer.next
         report = ConversionReport()
         report.problems, outside = write_words(file, options.image_dir, options.kind, writer, add, options.strict,

@@ -117,7 +117,8 @@ def filter_words(source: WordSource, labels: LabelTable, max_text_length: int, s
         numbers = numbers[reason_of_sample == 0]
     if len(source) < 2**31:
         numbers = numbers.astype(np.int32)
-    report = FilterReport(source.name, len(source), len(numbers), *count[1:],
+    _, without_text, outside, too_long, infeasible = count
+    report = FilterReport(source.name, len(source), len(numbers), without_text, outside, too_long, infeasible,
                           labels.outside_characters(uses > 0), examples, is_training, max_text_length, steps,
                           selection=selection)
     return numbers, report

@@ -37,12 +37,12 @@ class ImageListSource(FileSource):
         DataError: the folder or the annotation is missing, empty, or has a line that cannot be read.
     """
 
-    takes = ("image_folder",)
+    takes: tuple[str, ...] = ("image_folder",)
     annotation = "annotation.txt"
     genuine: dict[str, tuple[str, ...]] = {}  # lists of the set's authors by split: these go before annotation.txt
     more_annotations: dict[str, tuple[str, ...]] = {}  # further names by split, in order of preference
     image_folders: tuple[str, ...] = ()  # where images lie that are not beside the annotation
-    usual = ("\t", ",")  # separators of formats that are not worth a note
+    usual: tuple[str, ...] = ("\t", ",")  # separators of formats that are not worth a note
     hint = ""
 
     def __init__(self, path: str, split: str = "test", image_folder: str = ""):

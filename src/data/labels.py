@@ -21,6 +21,13 @@ class LabelTable:
         outside: (T,) int64, how many of them the charset does not have.
         length: (T,) int64, class indices of the word: ``text_length - outside``.
         required: (T,) int64, CTC steps the word needs: ``length`` + number of equal neighbours.
+
+    Examples:
+        >>> table = LabelTable(["Add", "b!"], Charset("abcd"))
+        >>> table.padded(np.array([0, 1]), 4).tolist()
+        [[0, 3, 3, 4], [1, 4, 4, 4]]
+        >>> table.required.tolist(), table.outside.tolist()
+        ([4, 1], [0, 1])
     """
 
     def __init__(self, texts: Sequence[str], charset: Charset):

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from src.common.errors import DataError
 from src.common.files import parse_json, read_bytes, read_lines
@@ -119,6 +119,14 @@ def read_list(path: str) -> ImageList:
 
     Raises:
         DataError: it cannot be read, is empty, or a line is not of the format that most lines have.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        ...     print('word_1.png, "Tiredness"', 'word_2.png, "kills"', sep=chr(10), file=file, flush=True)
+        ...     found = read_list(file.name)
+        >>> found.format, [(entry.image, entry.word) for entry in found.entries]
+        ('path, comma and word in quotes', [('word_1.png', 'Tiredness'), ('word_2.png', 'kills')])
     """
     if re.match(rb"(?:\xef\xbb\xbf)?\s*(?:\{|\[\s*\{)", read_bytes(path)[:4096]):
         return _read_json(path)
@@ -280,7 +288,7 @@ def _read_json(path: str) -> ImageList:
         pairs, name = [], "JSON lines"
         for number, line in read_lines(path):
             try:
-                pairs += [(number, *rest) for _, *rest in _json_pairs([parse_json(line)])]
+                pairs += [(number, image, word) for _, image, word in _json_pairs([parse_json(line)])]
             except (json.JSONDecodeError, DataError) as error:
                 raise DataError(f"{path}, line {number}: not a JSON object with image and word ({error})") from error
     except DataError as error:
@@ -291,7 +299,7 @@ def _read_json(path: str) -> ImageList:
     return ImageList(name, entries, unit="entry" if name == "JSON" else "line")
 
 
-def _json_pairs(data: object) -> Iterator[tuple[int, str, str]]:
+def _json_pairs(data: Any) -> Iterator[tuple[int, str, str]]:
     """Number, image and word of all entries; DataError, beginning with its number, for one that is neither."""
     if isinstance(data, dict) and isinstance(data.get("data_list"), list):  # MMOCR 1
         items = [{"image": item.get("img_path"), "text": instance.get("text")}

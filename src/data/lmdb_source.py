@@ -3,6 +3,7 @@ import os
 import threading
 from array import array
 from bisect import bisect_right
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from src.data.source import LEXICONS, WordSource, check_folder
 try:
     import lmdb
 except ImportError:  # everything but LMDB folders can be read without it, as where an ONNX file is evaluated
-    lmdb = None
+    lmdb = None  # type: ignore[assignment]
 
 NUM_SAMPLES = b"num-samples"
 SHARED_LEXICON = b"lexicon-full"
@@ -50,7 +51,7 @@ class Database:
     """
 
     _lock = threading.Lock()
-    _open: dict[str, object] = {}
+    _open: dict[str, Any] = {}
     _checked: set[str] = set()  # a forked process need not look again
     _fork_safe = False
 
@@ -232,14 +233,15 @@ class LmdbSource(WordSource):
 
     def shared_lexicon(self, name: str) -> list[str] | None:
         """The 'full' lexicon; None for '50' and '1k'. DataError where the set does not have it."""
-        if name not in self.__dict__.setdefault("_shared", {}):
+        known = self.__dict__.setdefault("_shared", {})
+        if name not in known:
             if name not in self.lexicon_names():
                 raise DataError(f"{self.name}: there is no {name!r} lexicon in {self._databases[0].folder}"
                                 f"{' or in others of its tree' if len(self.parts) > 1 else ''}; lexicons there: "
                                 f"{', '.join(self.lexicon_names()) or 'none'}")
             texts = (database.get(SHARED_LEXICON) for database in self._databases) if name == LEXICONS[2] else ()
-            self._shared[name] = next((lexicon_words(text) for text in texts if text), None)
-        return self._shared[name]
+            known[name] = next((lexicon_words(text) for text in texts if text), None)
+        return known[name]
 
     def close(self) -> None:
         """Closes the files in this process; reading opens them again."""
@@ -271,13 +273,13 @@ def _read_labels(database: Database, rows: dict[bytes, int], index: array, show_
         index: row of each sample; grows.
         show_progress: show it where there are many.
     """
-    count = database.get(NUM_SAMPLES)
-    if count is None:
+    stored = database.get(NUM_SAMPLES)
+    if stored is None:
         raise DataError(f"{database.folder} has no key num-samples: an unfinished LMDB (run its converter again), or "
                         "one of another layout")
-    if not count.isdigit():
-        raise DataError(f"{database.folder}: num-samples is no number: {count!r}")
-    count = int(count)
+    if not stored.isdigit():
+        raise DataError(f"{database.folder}: num-samples is no number: {stored!r}")
+    count = int(stored)
     enabled = show_progress and count >= _SHOW_PROGRESS_FROM
     try:
         with database.environment().begin() as transaction, Progress(

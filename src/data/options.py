@@ -7,8 +7,7 @@ from typing import Any, Self
 @cache
 def _defaults() -> dict[str, Any]:
     # Here, because tools/train_twin.py feeds a GPU where PyYAML is not installed, and asks for no defaults.
-    from src.common.options import read_options
-    from src.model_utils.config import DEFAULT_CONFIG
+    from src.model_utils.config import DEFAULT_CONFIG, read_options
 
     return {name: option.default for name, option in read_options(DEFAULT_CONFIG).items()}
 

@@ -50,6 +50,10 @@ def parse_mixture(text: str) -> dict[str, float]:
 
     Raises:
         ConfigError: it has another form.
+
+    Examples:
+        >>> parse_mixture("MJ:1, ST:3")
+        {'MJ': 0.25, 'ST': 0.75}
     """
     shares: dict[str, float] = {}
     for item in text.split(","):
@@ -111,6 +115,13 @@ def group_by_length(order: np.ndarray, length: np.ndarray, batch_size: int, rng:
         length: (N,) characters of the word at each place of ``order``.
         batch_size: samples a batch.
         rng: for the order of the batches.
+
+    Examples:
+        Two batches of two: the short words meet in one, the long ones in the other.
+
+        >>> order, length = np.array([10, 11, 12, 13]), np.array([3, 9, 2, 8])
+        >>> sorted(map(sorted, group_by_length(order, length, 2, np.random.default_rng(0)).reshape(2, 2).tolist()))
+        [[10, 12], [11, 13]]
     """
     whole = len(order) // batch_size * batch_size
     parts = []

@@ -185,7 +185,7 @@ def _checked_png(png: np.ndarray) -> np.ndarray:
     return np.concatenate([png[:profile[0]], png[profile[1]:]]) if profile else png
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
+def read_bytes(path: str | bytes | os.PathLike) -> bytes:
     """The bytes of an image file.
 
     Raises:

@@ -42,7 +42,7 @@ class SampleReader:
         self._lock = threading.Lock()
         self._reported: int | None = None  # in a worker process: how many unreadable images its parent knows of
 
-    def read(self, planned: Sequence[int], epoch: int, first: int) -> tuple[list[np.ndarray], list[int]]:
+    def read(self, planned: Sequence[int] | np.ndarray, epoch: int, first: int) -> tuple[list[np.ndarray], list[int]]:
         """Images and positions of those of the planned samples that can be read.
 
         Args:
@@ -50,8 +50,8 @@ class SampleReader:
             epoch: its number.
             first: place of the first of them in the order.
         """
-        loaded = [(self.load(position, epoch, place), position) for place, position in enumerate(planned, first)]
-        good = [pair for pair in loaded if pair[0] is not None]
+        loaded = ((self.load(position, epoch, place), position) for place, position in enumerate(planned, first))
+        good = [(image, position) for image, position in loaded if image is not None]
         return [image for image, _ in good], [position for _, position in good]
 
     def fill_up(self, images: list, positions: list, order: np.ndarray, epoch: int, step: int, steps: int,
@@ -90,11 +90,13 @@ class SampleReader:
         try:
             data = self.source.read(number)
         except DataError as error:
-            return self.note(number, str(error))
+            self.note(number, str(error))
+            return None
         try:
             image = decode_image(data)
         except DataError as error:
-            return self.note(number, f"{self.source.location(number)}: {error}")
+            self.note(number, f"{self.source.location(number)}: {error}")
+            return None
         if self.augment is not None:
             # Philox takes its key as it is; the seed sequence of default_rng takes half as long again.
             key = np.array([(self.seed % 2**32) << 32 | epoch % 2**32, place % 2**32 << 32 | number], np.uint64)
@@ -132,7 +134,8 @@ class SampleReader:
 
     def take_report(self) -> WorkerReport:
         """In a worker process: unreadable images, ``repeated`` and ``squeezed`` since the last call."""
-        report = list(self._unreadable.items())[self._reported:] if len(self._unreadable) > self._reported else []
+        known = self._reported or 0
+        report = list(self._unreadable.items())[known:] if len(self._unreadable) > known else []
         counts = self.repeated, self.squeezed
         self._reported, self.repeated, self.squeezed = len(self._unreadable), 0, 0
         return report, *counts

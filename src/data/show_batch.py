@@ -1,4 +1,6 @@
 """A picture of a training batch: what the network is fed, after augmentation and preprocessing, with the labels."""
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -40,7 +42,7 @@ def show_batch(dataset: WordBatches, charset: Charset, path: str, epoch: int = 0
     Raises:
         DataError: the ending is another, or no image can be read.
     """
-    batches = dataset.epoch(epoch)
+    batches: Any = dataset.epoch(epoch)
     batch = next(batches)
     batches.close()
     write_picture(path, draw_batch(batch, dataset.spec, charset))

@@ -124,14 +124,15 @@ class WordSource:
         return self._lexicon_file(name).shared
 
     def _lexicon_file(self, name: str) -> LexiconFile:
-        if name not in self.__dict__.setdefault("_lexicons", {}):
+        lexicons = self.__dict__.setdefault("_lexicons", {})
+        if name not in lexicons:
             path = self.companion(f"lexicon_{name}")
             if path is None or not os.path.isfile(path):
                 there = ", ".join(self.lexicon_names()) or "none"
                 raise DataError(f"{self.name}: there is no {name!r} lexicon{f' ({path})' if path else ''}; "
                                 f"lexicons there: {there}")
-            self._lexicons[name] = LexiconFile(path, shared=name == "full")
-        return self._lexicons[name]
+            lexicons[name] = LexiconFile(path, shared=name == "full")
+        return lexicons[name]
 
 
 class FileSource(WordSource):

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import cv2
 import numpy as np
@@ -122,7 +122,7 @@ class WorkerProcesses:
         answers.close()
         self._pids[results] = pid
 
-    def map(self, epoch: int, steps: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[list[np.ndarray], object]]:
+    def map(self, epoch: int, steps: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[list[np.ndarray], Any]]:
         """What ``work`` returns for each step, in order.
 
         Args:
@@ -162,7 +162,7 @@ class WorkerProcesses:
 
     def _receive(self, done: dict) -> None:
         """Enters what has arrived, once something has."""
-        ready = wait(self._pids, _CHECK)
+        ready: list[Any] = wait(self._pids, _CHECK)
         for results in ready:
             try:
                 slot, *message = results.recv()

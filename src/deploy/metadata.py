@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
@@ -100,7 +101,8 @@ class ModelInfo:
             try:
                 if isinstance(value, bool) or not isinstance(value, str | int | float):
                     raise ValueError
-                found[entry.name] = entry.type(value)
+                kind: Any = entry.type
+                found[entry.name] = kind(value)
             except (ValueError, OverflowError):
                 raise CheckpointError(f"{where}: {entry.name} cannot be {value!r}; export it again with "
                                       "export.py") from None

@@ -92,8 +92,8 @@ def main(command: list[str]) -> int:
         write_state(name, code=127, ended=time.monotonic())
         return 127
     children.append(child)
-    for number in list(received):  # came before there was somebody to hand it to
-        child.send_signal(number)
+    for early in list(received):  # came before there was somebody to hand it to
+        child.send_signal(early)
     write_state(name)
     code = wait(child)
     code = 128 - code if code < 0 else code

@@ -147,7 +147,7 @@ class Launch:
         ranks = [name for name in failed if name in self.names]
         if failed:
             name = (ranks or failed)[0]
-            code, log = self.states[name].code, self._log(name)
+            code, log = self.states[name].code or 0, self._log(name)
             also = f" (after it: rank {', '.join(ranks[1:])})" if ranks[1:] else ""
             say(f"error: {f'rank {name}' if ranks else 'the scheduler of msrun'} {describe(code)}{also}; the run is "
                 f"ended. The last lines of {log}:")
@@ -180,7 +180,7 @@ class Launch:
             self._look()
             codes = self._codes()
             if len(codes) == len(self.names) and None not in codes:
-                return max(codes)
+                return max(code for code in codes if code is not None)
             if last is None and any(code is not None for code in codes):
                 last = time.monotonic() + LAST_SECONDS
                 until = min(until, last)

@@ -54,7 +54,7 @@ class Config:
         fields["arguments"] = fields["notes"] = ()
         fields["used_fallback"] = False
 
-    def __getattr__(self, name: str) -> Value:
+    def __getattr__(self, name: str) -> Any:  # a Value; which of its types an option has stands in the YAML file
         values = self.__dict__.get("_values", {})
         if name in values:
             return values[name]
@@ -84,7 +84,7 @@ class Config:
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, Config) else NotImplemented
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._values]
@@ -176,7 +176,7 @@ class Config:
         self.__dict__.update(_values=values, _origins=origins, notes=tuple(notes))
 
 
-def _derive(values: dict[str, Value], origins: dict[str, str], places: Mapping[str, str]) -> None:
+def _derive(values: dict[str, Any], origins: dict[str, str], places: Mapping[str, str]) -> None:
     """Sets the derived keys, in place.
 
     One that was set in this layer (it is in ``places``) must be right; one that was not simply follows.

@@ -31,6 +31,10 @@ def learning_rates(schedule: str, base_lr: float, total_steps: int, warmup_steps
 
     Raises:
         ConfigError: unknown schedule, or a warm-up as long as the run.
+
+    Examples:
+        >>> learning_rates("cosine", 8.0, 6, warmup_steps=2).astype(int).tolist()
+        [4, 8, 8, 6, 4, 1]
     """
     warmup = warmup_steps or round(warmup_ratio * total_steps)
     if schedule == "onecycle" and not warmup:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -54,7 +55,7 @@ class Checkpoint:
 
     path: str
     values: dict[str, np.ndarray]
-    info: dict[str, object] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -132,7 +133,7 @@ def read_checkpoint(path: str) -> Checkpoint:
         del content[KEY], content[METHOD_KEY]
     else:
         print(f"note: {path} carries no checksums, so that damage to it cannot be found out", file=sys.stderr)
-    values = {name: value for name, value in content.items() if np.ndim(value)}
+    values: dict[str, Any] = {name: value for name, value in content.items() if np.ndim(value)}
     info = {name: value.item() if isinstance(value, np.ndarray) else value for name, value in content.items()
             if not np.ndim(value)}
     return Checkpoint(path, values, info)
@@ -237,7 +238,7 @@ def load_state(cell: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) ->
               if not p.name.startswith((*WEIGHTS, *_NOT_SAVED, AVERAGE)) and p.name not in options]
     if but_last:
         wanted = [p for p in wanted if not any(f".{layer}" in f".{p.name}" for layer in (*LAST_LAYERS, "head."))]
-    fits = all(np.shape(everything.get(p.name)) == tuple(p.shape) and p.name in everything for p in wanted)
+    fits = all(p.name in everything and np.shape(everything[p.name]) == tuple(p.shape) for p in wanted)
     for parameter in wanted if fits else []:
         parameter.set_data(Tensor(np.asarray(everything[parameter.name]), parameter.dtype))
     return fits

@@ -20,12 +20,12 @@ METHOD = "blake2b, 16 bytes, of type, shape and content"
 def checksum(value: np.ndarray | str) -> str:
     """The checksum of one entry, 32 hexadecimal digits."""
     if isinstance(value, str):
-        parts = (b"str", value.encode("utf-8", "surrogateescape"))
+        kind, content = b"str", memoryview(value.encode("utf-8", "surrogateescape"))
     else:
-        parts = (f"{value.dtype} {value.shape}".encode(), np.ascontiguousarray(value).data)
+        kind, content = f"{value.dtype} {value.shape}".encode(), np.ascontiguousarray(value).data
     state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        state.update(part)
+    state.update(kind)
+    state.update(content)
     return state.hexdigest()
 
 

@@ -67,6 +67,10 @@ def num_steps(width: int) -> int:
     """Time steps the network makes of an image: 24 for a width of 100 pixels.
 
     Poolings halve it with 'same' padding (rounding up), and the last convolution takes one column without padding.
+
+    Examples:
+        >>> num_steps(100), num_steps(200)
+        (24, 49)
     """
     for stage in STAGES:
         if stage.pool:

@@ -1,6 +1,7 @@
 """Runs of ``convert_checkpoint.py``: a trained network from one kind of file to another."""
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def _source_charset(job: Conversion, checkpoint: Checkpoint) -> Charset:
     return charset
 
 
-def _write(path: str, weights: Mapping[str, np.ndarray], facts: Mapping[str, object]) -> None:
+def _write(path: str, weights: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
     if path.endswith(CHECKPOINT):
         write_arrays(path, weights, facts)
         return

@@ -10,6 +10,7 @@ in the user's cache folder. Without a compiler, on another platform, or on any e
 
 `CRNN_ONEDNN=0` switches it off. Threads: `OMP_NUM_THREADS`, else one per core.
 """
+import sys
 from typing import TYPE_CHECKING
 
 from src.onednn.build import BuildError, available, library
@@ -43,19 +44,17 @@ def accelerate(net: "nn.Cell", dtype: str = "float32", frozen: bool = False) -> 
     usable, reason = available()
     if not usable:
         return f"stock operators: {reason}"
-    from src.onednn import cells
-
     try:
+        from src.onednn import cells  # it imports MindSpore, which `available` has to precede
+
         return cells.accelerate(net, dtype, frozen)
     except Exception as error:  # an optional speed-up must not be what ends a program
-        cells.restore(net)
+        restore(net)
         return f"stock operators: the accelerator failed ({type(error).__name__}: {error})"
 
 
 def restore(net: "nn.Cell") -> None:
     """Gives a network its stock operators back; does nothing to one that was never accelerated."""
-    usable, _ = available()
-    if usable:
-        from src.onednn import cells
-
+    cells = sys.modules.get("src.onednn.cells")  # without it no network can have been accelerated
+    if cells is not None:
         cells.restore(net)

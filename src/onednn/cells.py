@@ -141,7 +141,7 @@ def _convolution(conv: nn.Conv2d, x_plain: bool, y_plain: bool, bf16: bool) -> t
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value[-2:])
+    return (value, value) if isinstance(value, int) else (value[-2], value[-1])
 
 
 def _padding(conv: nn.Conv2d) -> tuple[int, int, int, int]:

@@ -4,11 +4,12 @@ A library whose interface is not the expected one may crash rather than fail, he
 """
 import ctypes
 import sys
+from typing import Any
 
 import numpy as np
 
 
-def call(function: ctypes._CFuncPtr, *arrays: np.ndarray) -> None:
+def call(function: Any, *arrays: np.ndarray) -> None:
     """Calls an operator the way MindSpore does: inputs, then outputs.
 
     Raises:
@@ -55,9 +56,11 @@ def _check_extractor(library: ctypes.CDLL, random: np.random.Generator, bf16: bo
         return y
 
     inputs = [x, *(part for stage in stages for part in stage), settings]
-    size = [np.array(part, np.int64) for part in (x.shape, (32, 64), (3, 3))]
+    shapes: tuple[tuple[int, ...], ...] = x.shape, (32, 64), (3, 3)
+    size = [np.array(part, np.int64) for part in shapes]
     library.crnn_vgg_memory.restype = ctypes.c_int64
-    pointers = [ctypes.c_void_p(part.ctypes.data) for part in (*size, settings)]
+    parts: list[np.ndarray] = [*size, settings]
+    pointers = [ctypes.c_void_p(part.ctypes.data) for part in parts]
     memory = np.zeros(library.crnn_vgg_memory(pointers[0], ctypes.c_int64(2), *pointers[1:]), np.uint8)
     y = np.zeros((2, 64, 3, 5), np.float32)
     call(library.crnn_vgg_training, *inputs, y, memory, *(np.zeros(o, np.float32) for o in (32, 32, 64, 64)))

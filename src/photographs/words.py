@@ -53,7 +53,7 @@ def cut_words(photograph: np.ndarray, lines: Sequence[np.ndarray]) -> list[Found
     return words
 
 
-def reading_order(lines: Sequence[np.ndarray]) -> list[int]:
+def reading_order(lines: Sequence[np.ndarray] | np.ndarray) -> list[int]:
     """The order in which people read: rows from top to bottom, each from left to right.
 
     A line belongs to a row when its middle lies between the top and the bottom of the row's first line.

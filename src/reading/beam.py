@@ -30,6 +30,14 @@ class BeamDecoder:
             its file.
         use: how the language model is used, instead of the way its file says.
         temperature: see :class:`GreedyDecoder`; of the confidence of what is read without the language model.
+
+    Examples:
+        Two frames over the classes a and blank. The best path is two blanks, with probability 0.36; but the three paths
+        that spell "a" have 0.64 together:
+
+        >>> reading = BeamDecoder(Charset("a"))(np.log(np.array([[[.4, .6]], [[.4, .6]]])))[0]
+        >>> reading.text, round(reading.confidence, 2)
+        ('a', 0.64)
     """
 
     def __init__(self, charset: Charset, beam_width: int = 10,

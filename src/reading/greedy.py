@@ -16,6 +16,13 @@ class GreedyDecoder:
         charset: the classes.
         temperature: divides the logits before the confidence is computed (see ``src.metric.fit_temperature``); the
             text does not depend on it.
+
+    Examples:
+        Five frames over the classes a, b and blank; the blank keeps the two a apart:
+
+        >>> scores = np.log(np.array([[.8, .1, .1], [.8, .1, .1], [.1, .1, .8], [.8, .1, .1], [.1, .8, .1]]))
+        >>> [reading.text for reading in GreedyDecoder(Charset("ab"))(scores[:, None])]
+        ['aab']
     """
 
     def __init__(self, charset: Charset, temperature: float = 1.0):

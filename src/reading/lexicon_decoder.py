@@ -36,6 +36,13 @@ class LexiconDecoder:
     Attributes:
         lexicon: the shared :class:`~src.reading.lexicon.Lexicon`, or ``None``.
         report: counts of words that cannot be used and images that needed a fall-back.
+
+    Examples:
+        Three frames that look most like "aba", which is no word of the lexicon:
+
+        >>> scores = np.log(np.array([[.8, .1, .1], [.3, .6, .1], [.6, .3, .1]]))
+        >>> LexiconDecoder(Charset("ab"), ["AB", "bab"])(scores[:, None])[0].text
+        'AB'
     """
 
     def __init__(self, charset: Charset, words: Sequence[str] | None = None, delta: int | None = None,

@@ -54,7 +54,7 @@ class LexiconTally:
 
     def add_up(self, counts: Sequence[tuple[int, int, str]]) -> None:
         """Replaces the counts by the sums of those of several processes."""
-        self.images, self.missing = (sum(one[k] for one in counts) for k in (0, 1))
+        self.images, self.missing = sum(one[0] for one in counts), sum(one[1] for one in counts)
         self.example = next((example for *_, example in counts if example), "")
 
     def summary(self) -> str:

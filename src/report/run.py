@@ -14,6 +14,7 @@ from src.deploy.onnx.network import load_onnx
 from src.evaluation.predictions import PredictionFile
 from src.model_utils.config import Config
 from src.model_utils.context import set_up_context
+from src.reading.reading import Forward
 from src.reading.selection import choose_decoder
 from src.report.discovery import convert, find_sets
 from src.report.gallery import collect_errors
@@ -86,6 +87,7 @@ def load_network(config: Config) -> tuple:
         raise ConfigError("both checkpoint_path and onnx_file are given; leave one out")
     facts = {"date": datetime.now().astimezone().isoformat(timespec="seconds")}
     if config.onnx_file:
+        forward: Forward
         forward, charset = load_onnx(config)
         facts["computed by"] = f"onnxruntime {onnxruntime.__version__} on {config.device_target}"
     else:

@@ -10,9 +10,22 @@ from src.data.embedded import fill_in_data
 from src.dataset import create_dataset
 from src.metric import expected_calibration_error, fit_temperature
 from src.model_utils.config import Config
+from src.model_utils.context import set_up_context
 from src.reading.greedy import GreedyDecoder
 from src.reading.reading import Forward, Reading
 from src.report.benchmarks import BENCHMARKS
+
+
+def run(config: Config) -> int:
+    """Sets MindSpore up, then fits with the network that is configured; returns the exit code.
+
+    Raises:
+        CRNNError: an option, the data or the checkpoint cannot be used.
+    """
+    print(set_up_context(config, own_operators=True), flush=True)
+    from src.network.trained import load_trained  # MindSpore comes after the context
+
+    return fit(config, *load_trained(config, config.batch_size))
 
 
 def fit(config: Config, forward: Forward, charset: Charset) -> int:

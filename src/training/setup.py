@@ -151,9 +151,10 @@ def build_trainer(config: Config, folder: Path, ranks: Ranks = ALONE,
     evaluation = None
     if config.run_eval:
         evaluation = evaluation_while_training(config, network, folder, monitor.say, ranks, signals)
-        facts["evaluated_on"] = f"{config.train_eval_dataset} {config.train_eval_dataset_path}"
+        evaluated_on = f"{config.train_eval_dataset} {config.train_eval_dataset_path}"
+        facts["evaluated_on"] = evaluated_on
         if later_part:
-            evaluation.remember_best(resumed.run, facts["evaluated_on"])
+            evaluation.remember_best(resumed.run, evaluated_on)
     trainer = Trainer(
         cell, dataset, epochs=config.epoch_size, monitor=monitor, facts=facts,
         rates=learning_rates(config.lr_schedule, config.learning_rate, total, config.warmup_steps, config.warmup_ratio,

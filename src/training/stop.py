@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGHUP: "a closed terminal (SIGHUP)"}
@@ -39,7 +39,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received = 0
         self._when = 0.0
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
         self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def __enter__(self) -> Self:

@@ -26,22 +26,13 @@ from src.model_utils.config import load_config
 from src.network import trained
 from src.network.checkpoint import load_weights, read_checkpoint
 from tests.conftest import REPO
-from tests.onnx_models import CHARACTERS, write_checkpoint
+from tests.deploy.conftest import HIDDEN
+from tests.onnx_models import CHARACTERS
 from tests.words import WORDS, draw_word
 
-HIDDEN = 16
+pytestmark = pytest.mark.usefixtures("graph_mode")
+
 ALPHANUMERIC = Charset(CHARACTERS)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def graph_mode():
-    ms.set_context(mode=ms.GRAPH_MODE)
-
-
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoints")
-    return {version: write_checkpoint(folder / f"{version}.npz", version, HIDDEN) for version in ("V1", "V2")}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +57,7 @@ def images(count, width, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, (count, 3, 32, width)).astype(np.float32)
 
 
-@pytest.mark.parametrize("version", ["V1", "V2"])
+@pytest.mark.parametrize("version", [pytest.param("V1", marks=pytest.mark.slow), "V2"])
 def test_every_format_in_one_call(checkpoints, tmp_path, capsys, version):
     """Free sizes; the files are loaded by other means than export.py's own and compared at an odd width."""
     name = tmp_path / "new földer" / "crnn.v2"

@@ -8,7 +8,7 @@ import pytest
 from mindspore import Tensor, nn, ops
 from mindspore.train import mind_ir_pb2 as pb
 
-from src.common.errors import CheckpointError, CRNNError
+from src.common.errors import CheckpointError, ConfigError, CRNNError
 from src.crnn import build_network
 from src.deploy.metadata import read_sidecar
 from src.deploy.mindir.files import load_mindir, write_mindspore
@@ -18,20 +18,20 @@ from src.deploy.mindir.unrolled import UnrolledCRNN
 from src.network.checkpoint import load_weights, read_checkpoint
 from src.network.checkpoint import write_checkpoint as save_checkpoint
 from tests.conftest import REPO
-from tests.onnx_models import write_checkpoint
+from tests.deploy.conftest import HIDDEN
+from tools.mindir_for_lite import main
 
-HIDDEN, WIDTH = 16, 24  # 5 steps
+pytestmark = pytest.mark.usefixtures("graph_mode")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def graph_mode():
-    ms.set_context(mode=ms.GRAPH_MODE)
+WIDTH = 24  # 5 steps
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoints")
-    return {version: write_checkpoint(folder / f"{version}.npz", version, HIDDEN) for version in ("V1", "V2")}
+def unrolled_file(checkpoints, tmp_path_factory):
+    """The unrolled network as this MindSpore writes it."""
+    path = tmp_path_factory.mktemp("unrolled") / "new.mindir"
+    write_mindspore(UnrolledCRNN(network(checkpoints["V2"]), WIDTH), path, "MINDIR", 1, 32, WIDTH)
+    return path
 
 
 def network(path) -> nn.Cell:
@@ -50,31 +50,36 @@ def read(path) -> pb.ModelProto:
     return model
 
 
-@pytest.mark.parametrize("version", ["V1", "V2"])
-def test_the_unrolled_network_computes_the_same(checkpoints, version):
+@pytest.mark.parametrize(("version", "counts"), [("V1", [3]), ("V2", [1, 3])])
+def test_the_unrolled_network_computes_the_same(checkpoints, version, counts):
     net = network(checkpoints[version])
     unrolled = UnrolledCRNN(net, WIDTH)
-    for count in (1, 3):
+    for count in counts:
         expected = net(Tensor(images(count))).asnumpy()
         assert expected.std() > 0.02 and np.ptp(expected, axis=0).max() > 0.02
         np.testing.assert_allclose(unrolled(Tensor(images(count))).asnumpy(), expected, atol=5e-6)
 
 
-@pytest.mark.parametrize("version, batch", [("V2", None), ("V1", 2)])
-def test_export_for_lite_loads_here_with_equal_output(checkpoints, tmp_path, version, batch):
-    path = export_for_lite(checkpoints[version], tmp_path / "sub" / "crnn", batch, WIDTH)
-    assert path == tmp_path / "sub" / "crnn.mindir"
-    assert {p.name for p in path.parent.iterdir()} == {"crnn.mindir", "crnn.mindir.json"}
+def check_exported(checkpoints, path, version, counts):
+    """An older runtime can load a file, and it computes what its checkpoint does for so many images a call."""
     model = read(path)
     assert (model.mind_ir_version, model.ir_version) == (1, "0.1.1")
     assert {p.prim_type for p in model.primitives} == {pb.PrimitiveProto.PRIMITIVE}
     assert "LSTM" not in {p.op_type for p in model.primitives}
     assert len({p.name for p in model.primitives}) == len(model.primitives)
     net, forward = network(checkpoints[version]), load_mindir(path)
-    for count in (1, 3) if batch is None else (batch,):
+    for count in counts:
         np.testing.assert_allclose(forward(images(count)), net(Tensor(images(count))).asnumpy(), atol=5e-6)
     info = read_sidecar(path)
     assert (info.image_width, info.model_version, info.class_num) == (WIDTH, version, 37)
+
+
+def test_export_for_lite_loads_here_with_equal_output(checkpoints, tmp_path):
+    """With a free number of images; a fixed one: see test_the_command."""
+    path = export_for_lite(checkpoints["V2"], tmp_path / "sub" / "crnn", None, WIDTH)
+    assert path == tmp_path / "sub" / "crnn.mindir"
+    assert {p.name for p in path.parent.iterdir()} == {"crnn.mindir", "crnn.mindir.json"}
+    check_exported(checkpoints, path, "V2", [1, 3])
 
 
 def test_a_mindir_with_lstm_operators(checkpoints, tmp_path):
@@ -115,9 +120,8 @@ def test_an_operator_without_a_rule_is_an_error(tmp_path, operator, name):
     assert not (tmp_path / "no.mindir").exists()
 
 
-def test_settings_become_attributes(checkpoints, tmp_path):
-    write_mindspore(UnrolledCRNN(network(checkpoints["V2"]), WIDTH), tmp_path / "new.mindir", "MINDIR", 1, 32, WIDTH)
-    new = read(tmp_path / "new.mindir")
+def test_settings_become_attributes(unrolled_file):
+    new = read(unrolled_file)
     before = new.SerializeToString()
     old = rewrite(new)
     assert new.SerializeToString() == before, "the given model stays as it is"
@@ -140,12 +144,11 @@ def test_settings_become_attributes(checkpoints, tmp_path):
         assert len(node.input) == inputs.get(kind, len(node.input)), node.name
 
 
-def test_a_setting_that_is_no_constant_or_unknown_is_an_error(checkpoints, tmp_path):
-    write_mindspore(UnrolledCRNN(network(checkpoints["V2"]), WIDTH), tmp_path / "new.mindir", "MINDIR", 1, 32, WIDTH)
+def test_a_setting_that_is_no_constant_or_unknown_is_an_error(unrolled_file):
     for change, message in ((lambda node: node.input.append(node.input[0]), "must be a constant"),
                             (lambda node: node.input.append(node.input[-1]), "the rule to rewrite it knows 1"),
                             (lambda node: node.input.pop(), "has 0 settings, but the rule")):
-        model = read(tmp_path / "new.mindir")
+        model = read(unrolled_file)
         concat = {f"REF::{p.name}" for p in model.primitives if p.op_type == "Concat"}
         change(next(node for node in model.graph.node if node.op_type in concat))
         with pytest.raises(CheckpointError, match=message):
@@ -183,23 +186,21 @@ def test_networks_for_images_that_keep_their_ratio_are_refused(checkpoints, tmp_
     assert list(tmp_path.iterdir()) == [trained]
 
 
-def command(*words):
-    return subprocess.run([sys.executable, REPO / "tools" / "mindir_for_lite.py", *map(str, words)],
-                          capture_output=True, text=True)
-
-
-def test_the_command(checkpoints, tmp_path):
-    done = command(checkpoints["V2"], tmp_path / "a.mindir", "--batch", "2", "--width", WIDTH)
-    assert done.returncode == 0 and done.stdout.splitlines()[-1] == str(tmp_path / "a.mindir"), done.stderr
-    assert read_sidecar(tmp_path / "a.mindir").image_width == WIDTH
-    net = network(checkpoints["V2"])
-    write_mindspore(net, tmp_path / "new.mindir", "MINDIR", 2, 32, WIDTH)
+def test_the_command(checkpoints, tmp_path, capfd):
+    """The program itself once, with a MINDIR file; the rest of it in this process."""
+    new = tmp_path / "new.mindir"
+    write_mindspore(network(checkpoints["V2"]), new, "MINDIR", 2, 32, WIDTH)
     (tmp_path / "new.mindir.json").write_text("{}")
-    done = command(tmp_path / "new.mindir", tmp_path / "b.mindir")
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run([sys.executable, REPO / "tools" / "mindir_for_lite.py", new, tmp_path / "b.mindir"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == str(tmp_path / "b.mindir"), done.stderr
     assert (tmp_path / "b.mindir").is_file() and (tmp_path / "b.mindir.json").read_text().count("mindir_crc32") == 1
-    done = command(tmp_path / "new.mindir", tmp_path / "c.mindir", "--batch", "2")
-    assert done.returncode == 2 and "belong to a checkpoint" in done.stderr
-    done = command(checkpoints["V2"], tmp_path / "c.mindir", "--batch", "0")
-    assert done.returncode == 2 and "--batch must be at least 1" in done.stderr
+    with pytest.raises(ConfigError, match="belong to a checkpoint"):
+        main([str(new), str(tmp_path / "c.mindir"), "--batch", "2"])
+    with pytest.raises(ConfigError, match="--batch must be at least 1"):
+        main([str(checkpoints["V2"]), str(tmp_path / "c.mindir"), "--batch", "0"])
     assert not (tmp_path / "c.mindir").exists()
+    capfd.readouterr()
+    assert main([str(checkpoints["V1"]), str(tmp_path / "a.mindir"), "--batch", "2", "--width", str(WIDTH)]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == str(tmp_path / "a.mindir")
+    check_exported(checkpoints, tmp_path / "a.mindir", "V1", [2])

@@ -38,17 +38,29 @@ def start(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def pair(data, start, tmp_path_factory):
+def run_pair(mode, data, folder) -> SimpleNamespace:
     """What two ranks found; see distributed_worker.main."""
-    folder = tmp_path_factory.mktemp("pair")
-    (folder / "start.ckpt").write_bytes(start.read_bytes())
-    codes = run_ranks([WORKER, str(folder), str(data), "all"], folder)
+    codes = run_ranks([WORKER, str(folder), str(data), mode], folder)
     logs = [(folder / f"rank_{rank}.log").read_text() for rank in (0, 1)]
     assert codes == [0, 0], "\n".join(logs)
     return SimpleNamespace(folder=folder, logs=logs,
-                           ranks=[json.loads((folder / f"results_{rank}.json").read_text()) for rank in (0, 1)],
-                           weights=[dict(np.load(folder / f"weights_{rank}.npz")) for rank in (0, 1)])
+                           ranks=[json.loads((folder / f"results_{rank}.json").read_text()) for rank in (0, 1)])
+
+
+@pytest.fixture(scope="module")
+def pair(data, tmp_path_factory):
+    """Two ranks that talk to each other and train with frozen statistics."""
+    found = run_pair("train", data, tmp_path_factory.mktemp("pair"))
+    found.weights = [dict(np.load(found.folder / f"weights_{rank}.npz")) for rank in (0, 1)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def programs(data, start, tmp_path_factory):
+    """Two ranks that run eval.py, then train.py until a signal stops them."""
+    folder = tmp_path_factory.mktemp("programs")
+    (folder / "start.ckpt").write_bytes(start.read_bytes())
+    return run_pair("programs", data, folder)
 
 
 def test_what_ranks_tell_each_other(pair):
@@ -88,39 +100,42 @@ def test_all_ranks_evaluate_with_the_statistics_of_rank_0(pair):
     assert not np.any(first["vgg.conv1.bn.moving_mean"]), "rank 1 had added 1 to its own"
 
 
-def test_a_shared_evaluation_reads_every_word_once(pair, data, start, tmp_path, capsys):
+@pytest.mark.slow
+def test_a_shared_evaluation_reads_every_word_once(programs, data, start, tmp_path, capsys):
     evaluate(str(start), str(data), str(tmp_path / "alone.tsv"))
     printed = capsys.readouterr().out
     tables = [[line.split("\t") for line in path.read_text().splitlines()]
-              for path in (tmp_path / "alone.tsv", pair.folder / "shared.tsv")]
+              for path in (tmp_path / "alone.tsv", programs.folder / "shared.tsv")]
     assert len(tables[0]) == 12 and [row[:3] for row in tables[0]] == [row[:3] for row in tables[1]]
     assert len({row[3] for row in tables[0]}) > 8, "images alike would prove nothing"
     confidences = [[float(row[3]) for row in table[1:]] for table in tables]
     np.testing.assert_allclose(*confidences, atol=1e-4)
     ends = [line for line in printed.splitlines() if line.startswith(("correct num", "word accuracy"))]
-    assert len(ends) == 2 and all(line in pair.logs[0] for line in ends)
+    assert len(ends) == 2 and all(line in programs.logs[0] for line in ends)
 
 
-def test_a_loss_line_is_the_mean_over_the_images_of_all_ranks(pair):
-    stopped = [result["stopped"] for result in pair.ranks]
+@pytest.mark.slow
+def test_a_loss_line_is_the_mean_over_the_images_of_all_ranks(programs):
+    stopped = [result["stopped"] for result in programs.ranks]
     means = np.mean([part["own losses"] for part in stopped], axis=0)
     assert len(means) == 2 and stopped[0]["own losses"] != stopped[1]["own losses"]
     for part in stopped:
         np.testing.assert_allclose([loss for _, loss in part["steps"]], means, rtol=1e-6)
 
 
-def test_a_signal_to_one_rank_stops_both_after_the_same_step(pair):
-    stopped = [result["stopped"] for result in pair.ranks]
+@pytest.mark.slow
+def test_a_signal_to_one_rank_stops_both_after_the_same_step(programs):
+    stopped = [result["stopped"] for result in programs.ranks]
     assert [part["code"] for part in stopped] == [143, 143]
     assert [step for step, _ in stopped[0]["steps"]] == [1, 2] and stopped[0]["steps"] == stopped[1]["steps"]
     assert [part["written"] for part in stopped] == [["crnn-1_2.ckpt"], []], "rank 0 alone writes"
-    folder = pair.folder / "stopped" / "ckpt"
+    folder = programs.folder / "stopped" / "ckpt"
     assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "crnn-1_2.ckpt"]
     assert read_checkpoint(str(folder / "crnn-1_2.ckpt")).info["step_in_epoch"] == 2
-    assert "stopped by SIGTERM after step 2 of epoch 1" in pair.logs[0] and "--resume_ckpt=" in pair.logs[0]
-    quiet = pair.logs[1].rpartition("rank 1 of 2: prints errors and warnings only")
+    assert "stopped by SIGTERM after step 2 of epoch 1" in programs.logs[0] and "--resume_ckpt=" in programs.logs[0]
+    quiet = programs.logs[1].rpartition("rank 1 of 2: prints errors and warnings only")
     assert quiet[1] and "loss is" not in quiet[2]
-    assert "Traceback" not in "".join(pair.logs)
+    assert "Traceback" not in "".join(programs.logs)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from src.model_utils.moxing_adapter import is_inside, modelarts
 from src.modelarts.archives import unpack_archives
 from src.modelarts.node import LastAction, once_per_node
 from tests.conftest import REPO
+from tests.onnx_models import write_checkpoint
 from tests.words import write_synth_set
 
 pytestmark = pytest.mark.usefixtures("signals_as_usual")
@@ -392,6 +393,7 @@ def test_the_scheduler_of_msrun_takes_no_part(tmp_path, store, monkeypatch):
     assert not is_inside() and log(store) == []
 
 
+@pytest.mark.slow
 def test_train_eval_and_export(tmp_path, store):
     """The programs themselves, one after the other, each with what the one before sent out; training is stopped."""
     write_synth_set(store / "words")
@@ -414,6 +416,17 @@ def test_train_eval_and_export(tmp_path, store):
     finish(program("export.py", checkpoint_url=f"obs://run/output/ckpt/{checkpoint}", file_format="ONNX",
                    train_url="obs://exported"))
     assert (store / "exported/crnn.onnx").is_file()
+
+
+def test_a_program_itself(tmp_path, store):
+    """eval.py with a checkpoint from the storage, and its table sent there."""
+    write_synth_set(store / "words", train=8)
+    (store / "ckpt").mkdir()
+    write_checkpoint(store / "ckpt" / "crnn.npz", hidden=16)
+    out, _ = finish(start(tmp_path, program=(str(REPO / "eval.py"),), more={
+        "data_url": "obs://words", "device_target": "CPU", "num_parallel_workers": 1, "eval_dataset": "synth",
+        "checkpoint_url": "obs://ckpt/crnn.npz", "save_predictions": "table.tsv", "train_url": "obs://read"}))
+    assert "total num: 10" in out and len((store / "read/table.tsv").read_text().splitlines()) == 11
 
 
 @pytest.mark.parametrize(("encoding", "name"), [("gbk", "图片"), ("gbk", "训练集数据"), ("utf-8", "图片"),

@@ -47,6 +47,7 @@ def test_simulated_cards(words):
     assert 0 < given[0] <= 80 and 0 < given[2] <= 80  # a card sleeps, so it cannot take more than it asks for
 
 
+@pytest.mark.slow
 def test_cold_reads(words):
     done = run("bench_feed", "--lmdb", words, "--cold_reads", 20, "--repeats", 2)
     assert done.returncode == 0, done.stderr
@@ -54,6 +55,7 @@ def test_cold_reads(words):
     assert "20 images of 70" in done.stdout
 
 
+@pytest.mark.slow
 def test_data_path():
     done = run("bench_data", "--lines", 300, "--images", 200, "--repeats", 2, "--only", "index", "lmdb", "svt")
     assert done.returncode == 0, done.stderr
@@ -63,6 +65,7 @@ def test_data_path():
     assert done.stderr.count("turn 2: ") == 5
 
 
+@pytest.mark.slow
 def test_renderer_leaves_nothing_behind(tmp_path):
     done = run("bench_synth", "--images", 20, "--repeats", 1, "--folder", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -128,11 +131,10 @@ def test_two_processes():
 
 @pytest.mark.parametrize(("name", "options", "message"), [
     ("bench_feed", ["--lmdb", "absent"], "absent"),
-    ("bench_feed", ["--lmdb", "absent", "--cold_reads", "3"], "absent"),
     ("bench_feed", ["--lmdb", "x", "--cold_reads", "-3"], "--cold_reads"),
     ("bench_feed", ["--lmdb", "x", "--settings", "8x64"], "'8x64' is not CARDSxBATCH@MS"),
     ("bench_data", ["--svt", "absent", "--only", "svt"], "absent"),
-    ("bench_synth", ["--images", "20", "--trdg_python", "absent"], "absent"),
+    pytest.param("bench_synth", ["--images", "20", "--trdg_python", "absent"], "absent", marks=pytest.mark.slow),
     ("bench_decode", ["--lexicon", "absent"], "absent"),
 ])
 def test_mistakes_are_named(tmp_path, name, options, message):
@@ -147,6 +149,7 @@ def test_how_a_process_ended():
     assert reason(3, "one\ntwo\n") == "exit status 3: two"
 
 
+@pytest.mark.slow
 def test_every_benchmark_explains_itself():
     for path in sorted((REPO / "benchmarks").glob("bench_*.py")):
         done = run(path.stem, "--help")

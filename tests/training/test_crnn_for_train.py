@@ -94,7 +94,7 @@ def test_gradients_are_clipped_after_the_reduction():
 STATISTICS = ("moving_mean", "moving_variance")
 
 
-@pytest.mark.parametrize("operators", ["stock", "own"])
+@pytest.mark.parametrize("operators", [pytest.param("stock", marks=pytest.mark.slow), "own"])
 def test_a_skipped_step_leaves_the_statistics_of_batch_norm_alone(operators):
     """With MindSpore's operators and our own; a good step moves them."""
     from src.crnn import build_network

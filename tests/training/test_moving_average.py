@@ -117,6 +117,7 @@ def test_the_average_is_what_is_kept_as_the_best(whole):
         np.testing.assert_array_equal(value, last[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_average(data, whole, tmp_path):
     assert run(data, tmp_path, f"--resume_ckpt={whole / 'crnn-1_1.ckpt'}") == 0
     expected, found = (values(folder / "crnn-2_3.ckpt") for folder in (whole, tmp_path / "ckpt"))

@@ -95,6 +95,24 @@ def check_what_runs(trainer, name, output):
     assert trainer.evaluation.start_epoch == recipe["eval_start_epoch"]
 
 
+def test_what_the_recipes_build(words, tmp_path, capsys, monkeypatch, repo):
+    """As train.py puts it together; no step is taken."""
+    monkeypatch.chdir(repo)
+    trainers = []
+    monkeypatch.setattr(Trainer, "run", lambda self, start: trainers.append(self) or 0)
+    synth, real, fine = tmp_path / "synth", tmp_path / "real", tmp_path / "fine"
+    assert train.main(["--config_path=configs/synth_cpu.yaml", *TINY, f"--train_dataset_path={words}",
+                       f"--train_eval_dataset_path={words}", f"--output_dir={synth}"]) == 0
+    check_what_runs(trainers[0], "synth_cpu", synth)
+    for part in ("REAL", "SYNTH"):
+        assert convert_lmdb(["-d", "synth", "-p", str(words), "-o", str(real / part)]) == 0
+    assert train.main(["--config_path=configs/finetune_real.yaml", *TINY, f"--train_dataset_path={real}",
+                       f"--train_eval_dataset_path={real / 'REAL'}", f"--output_dir={fine}", "--resume_ckpt="]) == 0
+    assert "mixed 50 % REAL (40), 50 % SYNTH (40)" in capsys.readouterr().out
+    check_what_runs(trainers[1], "finetune_real", fine)
+
+
+@pytest.mark.slow
 def test_steps_of_synth_cpu_then_of_finetune_real(words, tmp_path, capsys, monkeypatch, repo):
     monkeypatch.chdir(repo)
     trainers, go = [], Trainer.run

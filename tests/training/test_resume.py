@@ -23,7 +23,7 @@ from src.distributed.ranks import ALONE
 from src.model_utils.callback import TrainMonitor
 from src.model_utils.config import load_config
 from src.model_utils.context import set_up_context
-from src.network.checkpoint import read_checkpoint
+from src.network.checkpoint import read_checkpoint, write_checkpoint
 from src.network.checkpoint_folder import CheckpointFolder
 from src.training.dropout import DropoutMasks
 from src.training.setup import build_trainer
@@ -95,6 +95,7 @@ def assert_same_end(folder, whole):
         np.testing.assert_array_equal(found.values[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_writing(data, whole, tmp_path):
     folder = tmp_path / "run"
     first = run_killed(data, folder, 2, "writing")
@@ -343,26 +344,28 @@ def test_the_seed_of_the_run_is_taken_over(data, whole, tmp_path, capsys):
     assert "trained with seed 7, now it is 8" in capsys.readouterr().err
 
 
-def test_weights_as_a_new_start_leave_another_runs_files_alone(data, whole, tmp_path, capsys):
-    """train_start_epoch=0 begins a run of its own, which no folder of another run takes."""
+def test_weights_as_a_new_start_leave_another_runs_files_alone(data, whole, tmp_path):
+    """train_start_epoch=0 begins a run of its own, which no folder of another run takes. Built, not trained."""
     options = ["--epoch_size=1", "--run_eval=True", "--train_eval_dataset=synth", f"--train_eval_dataset_path={data}",
-               "--eval_start_epoch=1", "--keep_checkpoint_max=1"]
+               "--keep_checkpoint_max=1", f"--output_dir={tmp_path}"]
+    folder = tmp_path / "ckpt"
+    folder.mkdir()
     start = ["--train_start_epoch=0", f"--resume_ckpt={whole[1] / 'crnn-1_2.ckpt'}"]
-    assert run(data, tmp_path, *options, *start)[0] == 0
-    assert "update best checkpoint at" in capsys.readouterr().out
-    again = ["--train_start_epoch=0", f"--resume_ckpt={tmp_path / 'ckpt' / 'crnn-1_3.ckpt'}"]
+    first, position = build(data, *options, *start, folder=folder)
+    assert position == Position() and not first.checkpoints.written
+    assert first.facts["run"] != read_checkpoint(str(whole[1] / "crnn-1_2.ckpt")).info["run"]
+    path = first.checkpoints.save(first.cell, 1, 3, first._info(1, 0))
+    write_checkpoint(folder / "best_acc.ckpt", first.cell.network.network, {**first._info(1, 0), "accuracy": 0.25})
+    again = ["--train_start_epoch=0", f"--resume_ckpt={path}"]
     with pytest.raises(ConfigError, match="holds the checkpoints of another run"):
         run(data, tmp_path, *options, *again)
     # The later part of the run counts its own files: the best one before it and the checkpoints, of which one stays.
-    other = tmp_path / "ckpt" / "crnn-9_9.ckpt"
-    other.write_bytes((whole[1] / "crnn-1_1.ckpt").read_bytes())
-    best = read_checkpoint(str(tmp_path / "ckpt" / "best_acc.ckpt")).info
-    path = tmp_path / "ckpt" / "crnn-1_3.ckpt"
-    trainer, _ = build(data, *options, "--epoch_size=2", f"--output_dir={tmp_path}", f"--resume_ckpt={path}",
-                       folder=tmp_path / "ckpt")
-    assert trainer.facts["run"] == best["run"] and trainer.evaluation.best_accuracy == best["accuracy"]
-    assert run(data, tmp_path, *options, "--epoch_size=2", f"--resume_ckpt={path}")[0] == 0
-    assert sorted(path.name for path in path.parent.glob("crnn-*")) == ["crnn-2_3.ckpt", "crnn-9_9.ckpt"]
+    (folder / "crnn-9_9.ckpt").write_bytes((whole[1] / "crnn-1_1.ckpt").read_bytes())
+    later, position = build(data, *options, "--epoch_size=2", f"--resume_ckpt={path}", folder=folder)
+    assert position == Position(1, 0) and later.evaluation.best_accuracy == 0.25
+    assert later.facts["run"] == first.facts["run"]
+    later.checkpoints.save(later.cell, 2, 3, later._info(2, 0))
+    assert sorted(path.name for path in folder.glob("crnn-*")) == ["crnn-2_3.ckpt", "crnn-9_9.ckpt"]
 
 
 @pytest.mark.parametrize(("before", "options", "momentum", "scale"), [

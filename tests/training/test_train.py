@@ -9,9 +9,12 @@ import eval as eval_program
 import predict
 import train
 from src.common.errors import CheckpointError, ConfigError, DataError
-from src.network.checkpoint import read_checkpoint
+from src.crnn import build_network
+from src.model_utils.config import load_config
+from src.network.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from src.render.layout import chunks
 from src.report.prediction import known_text
+from src.training.setup import evaluation_while_training
 from tests.stub_network import install, write_image
 from tests.words import WORDS, draw_word, write_synth_set
 
@@ -64,6 +67,7 @@ def test_files_of_a_run(run):
     assert best.values.keys() == best.weights.keys(), "the best checkpoint holds the weights alone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["crnn-1_2.ckpt", "crnn-2_1.ckpt"])
 def test_a_resumed_run_ends_like_the_whole_one(run, data, tmp_path, point, capsys):
     folder, _ = run
@@ -77,36 +81,36 @@ def test_a_resumed_run_ends_like_the_whole_one(run, data, tmp_path, point, capsy
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 
 
-def test_lists_are_evaluated_on_their_validation_words(data, tmp_path, capsys):
+def test_lists_are_evaluated_on_their_validation_words(tmp_path, capsys):
+    """What is opened to evaluate on while training; no step is needed to see it."""
     import cv2
     for number, (split, count) in enumerate((("train", 8), ("val", 3), ("test", 5))):
         names = [f"{split}{n}.png" for n in range(count)]
         for name in names:
             cv2.imwrite(str(tmp_path / name), draw_word("fox", number))
         (tmp_path / f"rec_gt_{split}.txt").write_text("".join(f"{name}\tfox\n" for name in names))
-    options = [*TINY, "--train_dataset=list", f"--train_dataset_path={tmp_path}", "--train_eval_dataset=list",
-               f"--train_eval_dataset_path={tmp_path}", "--run_eval=True", "--epoch_size=1",
-               f"--output_dir={tmp_path / 'out'}"]
-    train.main(options)
-    out = capsys.readouterr().out
-    assert re.search(r"^epoch: 1, acc: 0\.\d{6} \(\d of 3\)", out, re.M) and "no validation list" not in out
+    config = load_config([*TINY, "--train_eval_dataset=list", f"--train_eval_dataset_path={tmp_path}"])
+    network = build_network("V2", 37, hidden_size=16)
+
+    def opened() -> str:
+        evaluation_while_training(config, network, tmp_path, print)
+        return capsys.readouterr().out
+
+    out = opened()
+    assert "3 words" in out and "no validation list" not in out
     (tmp_path / "rec_gt_val.txt").unlink()
-    train.main([*options, f"--output_dir={tmp_path / 'again'}"])
-    out = capsys.readouterr().out
-    assert re.search(r"^epoch: 1, acc: 0\.\d{6} \(\d of 5\)", out, re.M) and out.count("no validation list") == 1
+    out = opened()
+    assert "5 words" in out and out.count("no validation list") == 1
 
 
-def test_only_the_newest_checkpoints_are_kept(data, tmp_path):
-    train.main([*TINY, f"--train_dataset_path={data}", f"--output_dir={tmp_path}", "--epoch_size=1",
-                "--save_checkpoint_steps=1", "--keep_checkpoint_max=2"])
-    assert sorted(p.name for p in (tmp_path / "ckpt").glob("*.ckpt")) == ["crnn-1_2.ckpt", "crnn-1_3.ckpt"]
-
-
-def test_weights_alone_start_a_run(run, data, tmp_path, capsys):
+@pytest.mark.slow
+def test_weights_alone_start_a_run_and_only_the_newest_checkpoints_are_kept(run, data, tmp_path, capsys):
     folder, _ = run
-    train.main([*TINY, f"--train_dataset_path={data}", f"--output_dir={tmp_path}", "--epoch_size=3",
-                f"--resume_ckpt={folder / 'ckpt' / 'best_acc.ckpt'}", "--save_checkpoint=False"])
+    train.main([*TINY, f"--train_dataset_path={data}", f"--output_dir={tmp_path}", "--epoch_size=1",
+                f"--resume_ckpt={folder / 'ckpt' / 'best_acc.ckpt'}", "--train_start_epoch=0",
+                "--save_checkpoint_steps=1", "--keep_checkpoint_max=2"])
     assert "weights only" in capsys.readouterr().out
+    assert sorted(p.name for p in (tmp_path / "ckpt").glob("*.ckpt")) == ["crnn-1_2.ckpt", "crnn-1_3.ckpt"]
 
 
 def test_a_finished_run_is_not_resumed(run, data, tmp_path):
@@ -129,13 +133,22 @@ def test_v1_by_the_recipe_of_the_model_zoo(data, tmp_path, capsys):
     assert 5 < float(losses[0]) < 500, "the mean over the images, not the sum"
 
 
-def test_keeping_the_ratio_from_training_to_reading(data, tmp_path, capsys):
-    import cv2
-    folder = tmp_path / "run"
+@pytest.mark.slow
+def test_a_run_that_keeps_the_ratio_tells_its_checkpoint(data, tmp_path):
     train.main([*TINY, "--keep_ratio=True", "--bucket_widths=64,128", f"--train_dataset_path={data}",
-                f"--output_dir={folder}", "--epoch_size=1"])
-    checkpoint = f"--checkpoint_path={folder / 'ckpt' / 'crnn-1_3.ckpt'}"
-    capsys.readouterr()
+                f"--output_dir={tmp_path}", "--epoch_size=1"])
+    info = read_checkpoint(str(tmp_path / "ckpt" / "crnn-1_3.ckpt")).info
+    assert (info["keep_ratio"], info["bucket_widths"]) == (True, "64,128")
+
+
+def test_programs_keep_the_ratio_as_the_checkpoint_says(run, data, tmp_path, capsys):
+    """eval.py, in batches with an image of each width, and predict.py read the same."""
+    import cv2
+    weights = read_checkpoint(str(run[0] / "ckpt" / "best_acc.ckpt"))
+    network = build_network("V2", 37, hidden_size=16)
+    load_weights(network, weights)
+    write_checkpoint(tmp_path / "wide.ckpt", network, {**weights.info, "keep_ratio": True, "bucket_widths": "64,128"})
+    checkpoint = f"--checkpoint_path={tmp_path / 'wide.ckpt'}"
     eval_program.main(["--device_target=CPU", checkpoint, "--eval_dataset=synth", f"--eval_dataset_path={data}",
                        "--show_progress=never", "--print_predictions=True", "--batch_size=4"])
     evaluated = re.findall(r"prediction: (\w*) , truth: \w+ , confidence: ([\d.]+) , (\S+)", capsys.readouterr().out)
@@ -158,22 +171,18 @@ def run_eval(run, data, capsys, *options):
     return code, capsys.readouterr().out
 
 
-def test_eval_is_the_same_at_any_batch_size(run, data, capsys):
-    outputs = {}
-    for size in (1, 3, 10, 64):
-        code, out = run_eval(run, data, capsys, f"--batch_size={size}")
+def test_eval_is_the_same_at_any_batch_size_and_in_float32_also_after_a_bfloat16_run(run, data, capsys):
+    """A batch that is not full, one that is larger than the set, and a configuration that trained in bfloat16."""
+    outputs = []
+    for options in (["--batch_size=3"], ["--batch_size=64"], ["--batch_size=3", "--amp=bf16"]):
+        code, out = run_eval(run, data, capsys, *options)
         assert code == 0
-        outputs[size] = re.findall(r"prediction: (\w*) , truth: (\w+)", out)
+        outputs.append(re.findall(r"prediction: .*", out))
         assert re.search(r"^correct num: \d+ , total num: 10$", out, re.M)
         assert re.search(r"^result: \{'CRNNAccuracy': [\d.]+\}$", out, re.M)
-    assert [truth for _, truth in outputs[1]] == [WORDS[n % len(WORDS)] for n in range(30, 40)]
-    assert all(lines == outputs[1] for lines in outputs.values())
-
-
-def test_reading_is_in_float32_also_with_the_configuration_of_a_bfloat16_run(run, data, capsys):
-    lines = [re.findall(r"prediction: .*", run_eval(run, data, capsys, option)[1])
-             for option in ("--amp=none", "--amp=bf16")]
-    assert len(lines[0]) == 10 and lines[0] == lines[1]
+    words = [re.findall(r"prediction: (\w*) , truth: (\w+)", "\n".join(lines)) for lines in outputs]
+    assert [truth for _, truth in words[0]] == [WORDS[n % len(WORDS)] for n in range(30, 40)]
+    assert words[0] == words[1] and outputs[0] == outputs[2]
 
 
 def test_predict(run, tmp_path, capsys):

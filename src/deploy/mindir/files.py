@@ -22,7 +22,7 @@ def write_mindspore(net: nn.Cell, path: Path, file_format: str, batch: int | Non
         height: of the images in pixels.
         width: of the images in pixels; None leaves it free.
     """
-    shape = [batch, 3, height, width]
+    shape: list = [batch, 3, height, width]
     example = Tensor(shape=shape, dtype=ms.float32) if None in shape else Tensor(np.zeros(shape, np.float32))
     with tempfile.TemporaryDirectory(prefix="crnn-export-") as folder:
         # MindSpore refuses to write to paths with spaces or other than Latin letters.

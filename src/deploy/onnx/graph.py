@@ -124,7 +124,7 @@ class _Graph:
         """Which columns of the input of an LSTM are guards, counted in the input with them."""
         if x == SEQUENCE:
             return [FEATURES]
-        if x in self.ranges:
+        if self.ranges and x in self.ranges:
             return [self.weight(f"{x}.embedding.weight").shape[0] + k for k in (0, 1)]
         hidden = self.weight(f"{x}.weight_hh_l0").shape[1]  # another LSTM with its guards kept, two directions
         return [hidden, hidden + 1, 2 * hidden + 2, 2 * hidden + 3]
@@ -144,16 +144,16 @@ class _Graph:
     def dense(self, name: str, x: str, output: str) -> str:
         """A linear map of the last dimension."""
         kernel, bias = self.weight(f"{name}.weight").T, self.weight(f"{name}.bias")
-        guarded = self.ranges is not None and output in self.ranges
-        if guarded:
+        guards = self.ranges.get(output) if self.ranges else None
+        if guards:
             kernel = np.pad(kernel, ((0, 0), (0, 2)))
-            bias = np.append(bias, np.float32(self.ranges[output]))
-        kernel = self.constant(f"{name}.weight.transposed", np.ascontiguousarray(kernel))
-        x = self.node("MatMul", [x, kernel], f"{output}.product")
-        x = self.node("Add", [x, self.constant(f"{name}.bias", bias)], f"{output}.sum" if guarded else output)
-        if guarded:
-            ends = [self.constant(f"{output}.{word}", np.float32(value))
-                    for word, value in zip(("least", "most"), self.ranges[output], strict=True)]
+            bias = np.append(bias, np.array(guards, np.float32))
+        factor = self.constant(f"{name}.weight.transposed", np.ascontiguousarray(kernel))
+        x = self.node("MatMul", [x, factor], f"{output}.product")
+        x = self.node("Add", [x, self.constant(f"{name}.bias", bias)], f"{output}.sum" if guards else output)
+        if guards:
+            ends = [self.constant(f"{output}.{word}", np.array(value, np.float32))
+                    for word, value in zip(("least", "most"), guards, strict=True)]
             x = self.node("Clip", [x, *ends], output)
         return x
 
