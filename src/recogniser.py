@@ -14,8 +14,6 @@ from src.data.preprocess import InputSpec, decode_image, read_image, to_batch
 from src.data.transparency import lay_over_ground
 from src.model_utils.config import DEFAULT_CONFIG, ROOT, Config
 from src.reading.alignment import align
-from src.reading.alternatives import next_best
-from src.reading.lexicon_decoder import LexiconDecoder
 from src.reading.reading import Forward, Reading
 from src.reading.selection import Decoding, choose_decoder
 from src.reading.word_list import WordEncoder
@@ -79,6 +77,8 @@ class Result:
 
     def next_best(self, count: int) -> list[Reading]:
         """Up to ``count`` other readings with their confidence, the most probable first."""
+        from src.reading.alternatives import next_best  # here: a program that reads one word should start at once
+
         decoding, temperature = self._recogniser.decoding, self._recogniser.temperature
         return next_best(self._logits, self._recogniser.charset, Reading(self.text, self.confidence), count,
                          decoding.decoder, temperature)
@@ -147,6 +147,8 @@ class Recogniser:
         """How class scores become text; made at the first image, as a language model takes a moment to load."""
         if self._words is None:
             return choose_decoder(self._config, self.charset)
+        from src.reading.lexicon_decoder import LexiconDecoder  # here, as above
+
         decoder = LexiconDecoder(self.charset, self._words, temperature=self.temperature)
         return Decoding(decoder, f"lexicon decoder, {len(self._words)} words")
 

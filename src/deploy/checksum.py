@@ -54,7 +54,7 @@ class Seal:
         return fault and f"{path} was altered since it was written ({fault}); take another copy, or export it again"
 
     def _fault(self, data: mmap.mmap) -> str | None:
-        place = data.find(self.mark)
+        place = data.rfind(self.mark)  # an ONNX file has it at its end, behind megabytes of weights
         if place < 0:
             return "its checksum is gone" if data.find(METHOD_NAME.encode()) >= 0 else None
         start, end = place + len(self.mark), place + len(self.mark) + self.digits

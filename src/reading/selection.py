@@ -11,9 +11,7 @@ from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.data.source import LEXICONS, WordSource
 from src.model_utils.config import ROOT
-from src.reading.beam import BeamDecoder
 from src.reading.greedy import GreedyDecoder
-from src.reading.lexicon_decoder import LexiconDecoder
 from src.reading.reading import Decoder, Lexicons, Reading
 from src.reading.word_list import WordEncoder, read_words
 
@@ -124,6 +122,8 @@ def choose_decoder(config, charset: Charset, source: WordSource | None = None) -
         return lexicon_decoding(config.lexicon.strip(), charset, source, config.temperature)
     if name == "greedy":
         return Decoding(GreedyDecoder(charset, config.temperature), "greedy decoder")
+    from src.reading.beam import BeamDecoder  # here: a program that reads one word should start at once
+
     if model and not os.path.isfile(model):
         raise ConfigError(f"language_model {model} does not exist; make one with train_language_model.py")
     decoder = BeamDecoder(charset, config.beam_width, model or None, temperature=config.temperature)
@@ -144,6 +144,8 @@ def lexicon_decoding(lexicon: str, charset: Charset, source: WordSource | None, 
         ConfigError: the file is not there, or holds no usable word.
         DataError: the data set has no such lexicon.
     """
+    from src.reading.lexicon_decoder import LexiconDecoder  # here, as above
+
     tally = LexiconTally(charset)
     if lexicon.lower() in LEXICONS:
         lexicon = lexicon.lower()

@@ -1,7 +1,6 @@
 """The body of predict.py: finds the images, reads them in batches, prints and draws what was read."""
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -13,7 +12,6 @@ from src.data.image_files import find_images
 from src.data.preprocess import decode_image, read_image
 from src.model_utils.config import Config
 from src.recogniser import PRETRAINED_ONNX, Recogniser
-from src.render.layout import unescape
 from src.report.readings import ReadingPrinter
 
 STANDARD_INPUT = "-"
@@ -66,16 +64,16 @@ def predict(config: Config, pipe: BinaryIO) -> int:
                     print(f"note: {printable(path)} is {image.shape[1]} x {image.shape[0]} pixels and was read with "
                           "little confidence; is it a photograph? --find_words finds its words", file=sys.stderr)
                 if config.picture:
-                    shown.append((image, result.text, result.confidence, known_text(path)))
+                    shown.append((image, result.text, result.confidence, path))
             sys.stdout.flush()
             progress.update(len(some))
     printer.close()
     for line in decoding.report():
         print(line, file=sys.stderr)
     if shown:
-        from src.common.picture import draw_sheet, write_picture  # here: without a picture nothing is drawn
+        from src.report.reading_sheet import draw_readings  # here: without a picture nothing is drawn
 
-        write_picture(config.picture, draw_sheet(shown))
+        draw_readings(config.picture, shown)
         print(f"picture: {config.picture}", file=sys.stderr)
     if failed:
         print(f"{failed} of {len(paths) + len(missing)} images could not be read", file=sys.stderr)
@@ -106,9 +104,3 @@ def read_images(paths: list[str], pipe: BinaryIO) -> Iterator[np.ndarray | DataE
             yield decode_image(pipe.read()) if path == STANDARD_INPUT else read_image(path)
         except DataError as error:
             yield DataError(f"standard input: {error}") if path == STANDARD_INPUT else error
-
-
-def known_text(path: str) -> str | None:
-    """The word in a file name of the MJSynth form ``12_Word_3456.jpg``; None for any other name or a cut word."""
-    parts = Path(path).stem.split("_")
-    return unescape(parts[1]) if len(parts) == 3 and parts[0].isdigit() and parts[2].isdigit() else None

@@ -8,6 +8,7 @@ import sys
 import cv2
 import mindspore as ms
 import numpy as np
+import onnx
 import pytest
 from mindspore import Tensor, nn
 
@@ -104,7 +105,7 @@ def test_keeping_the_ratio_travels_along(checkpoints, tmp_path):
     assert OnnxNetwork(tmp_path / "x.onnx").info.spec == InputSpec(width=64, widths=(64,))
 
 
-def test_float16_weights_and_eight_bits(checkpoints, word_images, tmp_path, capsys):
+def test_float16_weights_and_eight_bits(checkpoints, word_images, tmp_path, capsys, monkeypatch):
     (word_images / "broken.png").write_bytes(b"no image")
     run(checkpoints["V2"], tmp_path / "x", "--file_format=ONNX", "--onnx_weights=float16", "--quantize=int8",
         f"--calibration_path={word_images}", "--calibration_images=6")
@@ -121,6 +122,19 @@ def test_float16_weights_and_eight_bits(checkpoints, word_images, tmp_path, caps
     for network in (half, small):
         gap = network(words) - expected
         assert 0 < np.sqrt((gap**2).mean()) < 0.1 * expected.std()
+    alone = np.concatenate([small(words[n:n + 1]) for n in range(6)], axis=1)
+    np.testing.assert_allclose(small(words), alone, atol=0.1)  # a file with guards reads several at once
+    model = onnx.load(tmp_path / "x_int8.onnx")  # without guards it reads one at a time
+    assert [entry.key for entry in model.metadata_props].count("guards") == 1
+    for entry in [entry for entry in model.metadata_props if entry.key in ("guards", "checksum", "checksum_method")]:
+        model.metadata_props.remove(entry)
+    onnx.save(model, tmp_path / "old.onnx")
+    monkeypatch.setattr("src.deploy.onnx.network._TOGETHER", 4)
+    for network, expected in ((small, [4, 2]), (OnnxNetwork(tmp_path / "old.onnx"), [1] * 6)):
+        sizes = []
+        network._run = lambda part, sizes=sizes: (sizes.append(len(part)), np.zeros((24, len(part), 37)))[1]
+        network(words)
+        assert sizes == expected
 
 
 @pytest.mark.parametrize("file_format", ["MINDIR", "ONNX"])

@@ -16,7 +16,7 @@ from src.network.checkpoint import read_checkpoint
 from src.reading.language_model import CharacterModel
 from src.reading.selection import SHIPPED_CHARACTERS, SHIPPED_MODEL
 from src.render import RenderStyle, write_synth
-from src.report.prediction import known_text
+from src.report.reading_sheet import known_text
 from tests.conftest import REPO
 from tools import make_language_model
 

@@ -83,13 +83,15 @@ class _Graph:
         x = self.node("Conv", [x, self.constant(f"{name}.weight", kernel),
                                self.constant(f"{name}.bias", bias.astype(np.float32))], f"{name}.sum",
                       kernel_shape=size, pads=[1, 1, 1, 1] if size == [3, 3] else [0, 0, 0, 0])
-        x = self.node("Relu", [x], name)
         window = STAGES[number - 1].pool
+        late = bool(window and number == 1 and self.ranges)  # see quantise.py
+        if not late:
+            x = self.node("Relu", [x], name)
         if window:
             # Rounding up equals the network's 'same' padding: a last odd column is pooled with nothing.
-            x = self.node("MaxPool", [x], f"{name}.pool", kernel_shape=list(window), strides=list(window),
-                          ceil_mode=1)
-        return x
+            x = self.node("MaxPool", [x], f"{name}.sum.pool" if late else f"{name}.pool", kernel_shape=list(window),
+                          strides=list(window), ceil_mode=1)
+        return self.node("Relu", [x], f"{name}.pool") if late else x
 
     def lstm(self, name: str, x: str, keep_guards: bool = False) -> str:
         """A bidirectional LSTM over (steps, batch, features); returns (steps, batch, 2 * hidden).

@@ -1,9 +1,8 @@
 """A network in an ONNX file, through onnxruntime; needs no MindSpore."""
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -12,9 +11,12 @@ from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.common.system import available_cores
 from src.deploy import checksum
-from src.deploy.metadata import ModelInfo
+from src.deploy.metadata import GUARDS, ModelInfo
 from src.network.adopt import adopt
 from src.reading.selection import adopt_temperature
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 # Device: its execution provider, and the package that brings it.
 PROVIDERS = {
@@ -40,10 +42,10 @@ def choose_device(target: str) -> str:
     return target
 
 
-# Images that one call of onnxruntime takes on the CPU. More are no faster, and a file with 8-bit integers takes one:
-# its LSTMs scale the numbers of all images of a call together, so that a reading would depend on its neighbours (it did
-# for 8 of the 647 words of SVT).
-_TOGETHER, _TOGETHER_INT8 = 8, 1
+# Images that one call of onnxruntime takes on the CPU; more are no faster. A file with 8-bit integers that has no guards
+# takes one: its LSTMs scale the numbers of all images of a call together, so that a reading would depend on its
+# neighbours (it did for 8 of the 647 words of SVT).
+_TOGETHER, _TOGETHER_UNGUARDED = 8, 1
 
 
 class OnnxNetwork:
@@ -92,6 +94,7 @@ class OnnxNetwork:
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{self.path} holds names that are no text; export it again with export.py") \
                 from error
+        self._guarded = GUARDS in properties
         self.info = ModelInfo.from_mapping(properties, self.path) if "label_dict" in properties else None
         if self.info and self.class_num not in (None, self.info.class_num):
             raise CheckpointError(f"{self.path} gives scores of {self.class_num} classes, but its label_dict makes "
@@ -116,15 +119,18 @@ class OnnxNetwork:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Maps images (N, 3, 32, W) float32 to class scores (T, N, class_num) float32."""
+        alone = self.info is not None and self.info.weights == "int8" and not self._guarded
         together = self.batch or (max(1, len(images)) if not self._on_cpu else
-                                  _TOGETHER_INT8 if self.info and self.info.weights == "int8" else _TOGETHER)
+                                  _TOGETHER_UNGUARDED if alone else _TOGETHER)
         parts = [images[first:first + together] for first in range(0, len(images), together)] or [images]
         many = len(parts) > 1 and self._threads > 1 and self._on_cpu
         scores = [*(self._pool.map if many else map)(self._run, parts)]
         return np.concatenate(scores, axis=1) if len(scores) > 1 else scores[0]
 
     @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
+    def _pool(self) -> "ThreadPoolExecutor":
+        from concurrent.futures import ThreadPoolExecutor  # here: one image needs none, and it takes 10 ms
+
         return ThreadPoolExecutor(self._threads)
 
     def _run(self, images: np.ndarray) -> np.ndarray:
