@@ -6,7 +6,7 @@ from pathlib import Path
 from src.common.charset import Charset
 from src.common.errors import ConfigError, run_main
 from src.model_utils.config import load_config
-from src.reading.language_model import CharacterModel
+from src.reading.model_training import train_model
 from src.reading.word_list import read_words
 
 _DESCRIPTION = "Train a character n-gram language model for the beam decoder from word lists."
@@ -33,13 +33,13 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path(args.output).parent
     if not folder.is_dir():
         raise ConfigError(f"{args.output}: the folder {folder} does not exist; create it or choose another --output")
-    model, left_out = CharacterModel.train(words, charset, args.order)
+    model, left_out = train_model(words, charset, args.order)
     outside = set(left_out)
     held_back = {word for word in words if word not in outside}
     held_back = set(sorted(held_back)[::_HOLD_BACK])
     seen = [word for word in words if word not in held_back and word not in outside]
     if seen:
-        trial, _ = CharacterModel.train(seen, charset, args.order)
+        trial, _ = train_model(seen, charset, args.order)
         print(f"perplexity per character: {trial.perplexity(held_back):.3f} on {len(held_back)} words held back, "
               f"{trial.perplexity(seen):.3f} on the {len(seen)} others")
     model.save(args.output)

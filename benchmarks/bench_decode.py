@@ -30,8 +30,8 @@ from src.metric import evaluate_readings, fit_temperature  # noqa: E402
 from src.reading import ctc  # noqa: E402
 from src.reading.beam import BeamDecoder  # noqa: E402
 from src.reading.greedy import GreedyDecoder  # noqa: E402
-from src.reading.language_model import CharacterModel  # noqa: E402
 from src.reading.lexicon_decoder import LexiconDecoder  # noqa: E402
+from src.reading.model_training import train_model  # noqa: E402
 from src.reading.reading import Reading  # noqa: E402
 from src.reading.word_list import read_words  # noqa: E402
 
@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     quarter = {a: np.ascontiguousarray(many[:, a:a + 256]) for a in range(0, 2048, 256)}
     add("greedy", lambda a, b: greedy(quarter[a]), 2048, 256)
     add("greedy", lambda a, b: greedy(many), 2048, 2048)
-    model, _ = CharacterModel.train(words, charset)
+    model, _ = train_model(words, charset)
     for name, beam in (("beam 10", BeamDecoder(charset)),
                        ("beam 10 with language model", BeamDecoder(charset, language_model=model))):
         add(name, lambda a, b, beam=beam: beam(logits[:, a:b]))

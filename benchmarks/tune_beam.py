@@ -1,15 +1,18 @@
 """What a language model changes on labelled words, and the settings of its use that suit them best.
 
-    python benchmarks/tune_beam.py --onnx_file X.onnx --language_model words.lm KIND:PATH ... [--tune] [--words 1500]
+    python benchmarks/tune_beam.py --onnx_file X.onnx --language_model words.lm KIND:PATH ... [--tune [--write]]
+        [--beside KIND:PATH ...] [--words 1500]
 
 A set is KIND:PATH as for tools/prepare_real_words.py. Sets whose KIND:PATH are joined by a plus count as one. Give
 words that the network was not trained on, and never a test set; plates, prices and codes too, to see what it costs
 there. Words that the charset cannot write are left out, and those of three letters or more that are higher than wide.
 
 Two tables: accuracy and calibration with and without the model, and the same words by their kind. With --tune weight,
-bonus, strange, sure and temperature (see Use in src/reading/language_model.py) are first chosen on these words, one
-after the other: the highest mean of the sets' accuracies, the temperature by the log loss. Readings and settings are
-the same every time; the time is CPU time of this process.
+bonus, strange, sure, temperature and unsure (see Use in src/reading/language_model.py) are first chosen on these words,
+one after the other: the highest mean of the sets' accuracies, of sure the lowest that costs at most a word in a
+thousand, the temperature by the log loss, unsure so that 95 % of what is kept is right. --write puts them into the
+model's file; do this whenever the network is another. Sets behind --beside are shown and not tuned on. Readings and
+settings are the same every time; the time is CPU time of this process.
 """
 import argparse
 import sys
@@ -38,7 +41,7 @@ from tools.prepare_real_words import parse_set  # noqa: E402
 _BATCH = 64
 # What --tune tries; the bonus is a multiple of the weight, which keeps their balance when the weight changes.
 _WEIGHTS, _BONUSES = (0.4, 0.6, 0.8, 1.0), (1.5, 1.8, 2.1, 2.4, 2.7)
-_STRANGE, _SURE = (0.0, 0.0005, 0.002, 0.004, 0.01, 0.03), (0.9, 0.95, 0.98, 0.99, 2.0)
+_STRANGE, _SURE, _SURE_MAY_COST = (0.0, 0.0005, 0.002, 0.004, 0.01, 0.03), (0.9, 0.95, 0.98, 0.99), 0.001
 _KEPT_RIGHT = 0.95
 
 
@@ -102,7 +105,8 @@ def tune(sets: list[Words], model: CharacterModel, charset: Charset, temperature
         choose(replace(best, weight=weight, bonus=best.bonus * weight / best.weight) for weight in _WEIGHTS)
         choose(replace(best, bonus=factor * best.weight) for factor in _BONUSES)
         choose(replace(best, strange=strange) for strange in _STRANGE)
-        choose(replace(best, sure=sure) for sure in _SURE)
+        most = max(mean_accuracy(replace(best, sure=sure)) for sure in _SURE)
+        best = next(use for sure in _SURE if mean_accuracy(use := replace(best, sure=sure)) >= most - _SURE_MAY_COST)
 
     def confidences(value: float) -> np.ndarray:
         decoder = BeamDecoder(charset, language_model=model, use=replace(best, temperature=value),
@@ -111,7 +115,8 @@ def tune(sets: list[Words], model: CharacterModel, charset: Charset, temperature
 
     decoder = BeamDecoder(charset, language_model=model, use=best, temperature=temperature)
     right = np.concatenate([words.read(decoder)[0] for words in sets])
-    return replace(best, temperature=round(fit_temperature(confidences, right, 0.5, 4.0, 10), 2))
+    best = replace(best, temperature=round(fit_temperature(confidences, right, 0.5, 4.0, 10), 2))
+    return replace(best, unsure=round(threshold(right, confidences(best.temperature))[0] + 0.005, 2))
 
 
 def threshold(right: np.ndarray, confidence: np.ndarray) -> tuple[float, float]:
@@ -123,15 +128,17 @@ def threshold(right: np.ndarray, confidence: np.ndarray) -> tuple[float, float]:
 
 def show(sets: list[Words], greedy: GreedyDecoder, beam: BeamDecoder) -> None:
     """Prints the tables."""
-    print("| words | number | greedy % | with the model % | ECE greedy | ECE with the model | 95 % right from "
-          "confidence | words kept % |\n|---|---|---|---|---|---|---|---|")
+    print("| words | number | greedy % | with the model % | ECE greedy | ECE with the model | greedy: 95 % right from "
+          "| with the model | words kept % |\n|---|---|---|---|---|---|---|---|---|")
     found = [(words.name, *words.read(greedy), *words.read(beam)) for words in sets]
     everything = ("all", *(np.concatenate(parts) for parts in list(zip(*found, strict=True))[1:]))
     for name, right, sure, right_too, sure_too in [*found, everything]:
         limit, kept = threshold(right_too, sure_too)
+        limit_greedy = threshold(right, sure)[0]
         print(f"| {name} | {len(right)} | {100 * right.mean():.1f} | {100 * right_too.mean():.1f} | "
               f"{expected_calibration_error(sure, right):.3f} | "
-              f"{expected_calibration_error(sure_too, right_too):.3f} | {limit:.2f} | {100 * kept:.1f} |")
+              f"{expected_calibration_error(sure_too, right_too):.3f} | {limit_greedy:.2f} | {limit:.2f} | "
+              f"{100 * kept:.1f} |")
     kinds = np.array([group_of(text) for words in sets for text in words.texts])
     print("\n| kind | number | greedy % | with the model % | mended | spoilt |\n|---|---|---|---|---|---|")
     _, right, _, right_too, _ = everything
@@ -154,6 +161,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("sets", nargs="+", metavar="KIND:PATH", help="labelled words, never of a test set")
     parser.add_argument("--onnx_file", required=True, help="network to read with, made by export.py")
     parser.add_argument("--language_model", required=True, help="made by train_language_model.py")
+    parser.add_argument("--beside", nargs="+", default=[], metavar="KIND:PATH",
+                        help="sets that are shown and not tuned on, such as plates and prices")
+    parser.add_argument("--write", action="store_true", help="with --tune: put the settings into the model's file")
     parser.add_argument("--tune", action="store_true", help="choose the settings first")
     parser.add_argument("--words", type=int, default=10**9, help="of a set at most (default: all)")
     args = parser.parse_args(argv)
@@ -163,11 +173,18 @@ def main(argv: list[str] | None = None) -> int:
         raise DataError(f"{args.onnx_file} does not tell its charset; export it with export.py")
     charset, temperature = network.info.charset, network.info.temperature
     model = CharacterModel.load(args.language_model, charset)
-    sets = [read_set(text, network, charset, network.info.spec, args.words) for text in args.sets]
+    sets, beside = ([read_set(text, network, charset, network.info.spec, args.words) for text in texts]
+                    for texts in (args.sets, args.beside))
     use = tune(sets, model, charset, temperature) if args.tune else model.use
+    if args.tune and args.write:
+        model.save(args.language_model, use)
     print(f"{use}\n")
-    show(sets, GreedyDecoder(charset, temperature),
-         BeamDecoder(charset, language_model=model, use=use, temperature=temperature))
+    greedy, beam = (GreedyDecoder(charset, temperature),
+                    BeamDecoder(charset, language_model=model, use=use, temperature=temperature))
+    show(sets, greedy, beam)
+    if beside:
+        print("\nBeside them:\n")
+        show(beside, greedy, beam)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Reading words from Python: ``Recogniser().read("word.png")``. predict.py and eval_onnx.py stand on it, too."""
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -14,6 +14,8 @@ from src.data.preprocess import InputSpec, decode_image, read_image, to_batch
 from src.data.transparency import lay_over_ground
 from src.model_utils.config import DEFAULT_CONFIG, ROOT, Config
 from src.reading.alignment import align
+from src.reading.alternatives import next_best
+from src.reading.lexicon_decoder import LexiconDecoder
 from src.reading.reading import Forward, Reading
 from src.reading.selection import Decoding, choose_decoder
 from src.reading.word_list import WordEncoder
@@ -24,6 +26,7 @@ PRETRAINED_ONNX = ROOT / "pretrained" / "crnn_v2_int8.onnx"
 Image = str | os.PathLike | bytes | np.ndarray | Any
 """A path, the bytes of a file, a BGR or grey uint8 array as OpenCV has them, or a PIL image."""
 
+_TALL = 1.5  # times as high as wide
 _STEP_COLUMNS, _STEP_WIDTH = 4, 8  # columns of the input from one time step to the next, and that one sees at least
 
 
@@ -34,7 +37,7 @@ class Character:
     Attributes:
         text: the character.
         steps: first and last time step of the network that spoke it.
-        columns: left and right edge, in pixels of the image as it was given.
+        columns: left and right edge, in pixels of the image as it was given, or turned.
     """
 
     text: str
@@ -49,10 +52,14 @@ class Result:
     Attributes:
         text: the text.
         confidence: 0 to 1, see ``src.reading.reading.Reading``.
+        unsure: the confidence is below ``unsure_below``; of the others 95 % are right, by validation words.
+        turned: by how many degrees the image was turned counterclockwise to be read, with ``rotate_tall``: 0, 90, 270.
     """
 
     text: str
     confidence: float
+    unsure: bool
+    turned: int
     _logits: np.ndarray = field(repr=False, compare=False)
     _scale: float = field(repr=False, compare=False)  # columns of the image for one of the network's input
     _width: int = field(repr=False, compare=False)  # of the image
@@ -77,8 +84,6 @@ class Result:
 
     def next_best(self, count: int) -> list[Reading]:
         """Up to ``count`` other readings with their confidence, the most probable first."""
-        from src.reading.alternatives import next_best  # here: a program that reads one word should start at once
-
         decoding, temperature = self._recogniser.decoding, self._recogniser.temperature
         return next_best(self._logits, self._recogniser.charset, Reading(self.text, self.confidence), count,
                          decoding.decoder, temperature)
@@ -93,7 +98,8 @@ class Recogniser:
         model: an ``.onnx`` file or a checkpoint (``.ckpt``, ``.npz``); None takes the ONNX file that comes along.
         lexicon: words to choose from, or the path of a file with one a line; None reads any text.
         **options: further keys of default_config.yaml that predict.py knows, such as ``decoder="beam"``,
-            ``beam_width``, ``language_model``, ``onnx_threads`` or ``device_target``.
+            ``beam_width``, ``language_model``, ``rotate_tall``, ``onnx_threads`` or ``device_target``. By itself it
+            reads with the language model that comes along; ``decoder="greedy"`` reads without.
 
     Attributes:
         network: images ``(N, 3, 32, W)`` to class scores ``(T, N, class_num)``.
@@ -144,11 +150,9 @@ class Recogniser:
 
     @cached_property
     def decoding(self) -> Decoding:
-        """How class scores become text; made at the first image, as a language model takes a moment to load."""
+        """How class scores become text; made at the first image."""
         if self._words is None:
-            return choose_decoder(self._config, self.charset)
-        from src.reading.lexicon_decoder import LexiconDecoder  # here, as above
-
+            return choose_decoder(self._config, self.charset, shipped=True)
         decoder = LexiconDecoder(self.charset, self._words, temperature=self.temperature)
         return Decoding(decoder, f"lexicon decoder, {len(self._words)} words")
 
@@ -182,6 +186,17 @@ class Recogniser:
 
     def read_arrays(self, images: Sequence[np.ndarray]) -> list[Result]:
         """Reads decoded images, ``(H, W, 3)`` uint8 BGR each; the reading of one does not depend on the others."""
+        results = self._read_upright(images)
+        if self._config.rotate_tall:
+            tall = [place for place, image in enumerate(images) if is_tall(image)]
+            for turns in (1, 3):
+                turned = self._read_upright([np.ascontiguousarray(np.rot90(images[place], turns)) for place in tall])
+                for place, result in zip(tall, turned, strict=True):
+                    if result.confidence > results[place].confidence:
+                        results[place] = replace(result, turned=90 * turns)
+        return results
+
+    def _read_upright(self, images: Sequence[np.ndarray]) -> list[Result]:
         results: list[Result] = []
         # Images that keep their ratio have widths of their own, long ones too: one at a time, each is as in evaluation.
         step = 1 if len(self.spec.all_widths) > 1 else self._batch_size
@@ -191,8 +206,20 @@ class Recogniser:
             readings = self.decoding(logits, np.arange(first, first + len(some)))
             for number, (image, reading) in enumerate(zip(some, readings, strict=True)):
                 scale = image.shape[1] / self.spec.width_of(image)
-                results.append(Result(reading.text, reading.confidence, logits[:, number], scale, image.shape[1], self))
+                results.append(Result(reading.text, reading.confidence, reading.confidence < self.unsure_below, 0,
+                                      logits[:, number], scale, image.shape[1], self))
         return results
+
+    @property
+    def unsure_below(self) -> float:
+        """Readings with less confidence are marked as unsure."""
+        value = self._config.unsure_below
+        return self.decoding.unsure if value == "auto" else value
+
+
+def is_tall(image: np.ndarray) -> bool:
+    """Whether an image ``(H, W, 3)`` is so high that its word may be turned on end."""
+    return image.shape[0] > _TALL * image.shape[1]
 
 
 def _is_one(images: object) -> bool:

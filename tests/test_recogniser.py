@@ -103,11 +103,12 @@ def test_lexicon_of_words_and_beam(recogniser, folder):
     assert all(other.text in words for other in others)
 
 
-def test_places_of_characters(recogniser):
+def test_places_of_characters():
     """A word drawn on the right third of a wide image stands there, in pixels of that image."""
     word = draw_word("hat", 1)
     image = np.full((word.shape[0], 3 * word.shape[1], 3), word[0, 0], np.uint8)
     image[:, -word.shape[1]:] = word
+    recogniser = Recogniser(decoder="greedy")
     result = recogniser.read(image)
     assert result.text and "".join(c.text for c in result.characters) == result.text
     edges = [edge for character in result.characters for edge in character.columns]

@@ -10,14 +10,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError, run_main
-from src.reading.language_model import CharacterModel, Use
+from src.reading.language_model import CharacterModel
+from src.reading.model_training import train_model
 from src.reading.selection import SHIPPED_CHARACTERS, SHIPPED_MODEL
 
 _DESCRIPTION = """Make the language model for a-z0-9 from the word frequencies of wordfreq 3.1.1: English, and French
 for a tenth. Numbers are counted by their length alone. wordfreq is needed here only:
 
   pip install wordfreq==3.1.1
-  python tools/make_language_model.py"""
+  python tools/make_language_model.py
+
+How a beam search uses the model stays as in the file that it replaces; benchmarks/tune_beam.py --tune --write chooses
+that anew."""
 
 VERSION = "3.1.1"
 # Languages and the weight of their frequencies. English and French signs are what validation words there are.
@@ -25,8 +29,6 @@ LANGUAGES = {"en": 1.0, "fr": 0.1}
 # A word counts (frequency / RAREST) ** POWER times: one a million times as frequent as another 31,623 times as much.
 # Chosen on validation words, as were ORDER and DIGITS, the share of words with a digit; see the model card.
 RAREST, POWER, ORDER, DIGITS = 1e-8, 0.75, 6, 0.1
-# How the beam search uses it, chosen on the same words, which benchmarks/tune_beam.py reads.
-USE = Use(weight=0.8, bonus=1.7, strange=0.004, sure=0.98, temperature=1.45)
 # Letters that Unicode does not take apart.
 _SPELLED = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d"})
 _DIGITS = "0123456789"
@@ -82,8 +84,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", default=str(SHIPPED_MODEL), help="file of the model (default: %(default)s)")
     args = parser.parse_args(argv)
     counts = word_counts(read_frequencies())
-    model, left_out = CharacterModel.train(counts, Charset(SHIPPED_CHARACTERS), ORDER, list(counts.values()), _DIGITS,
-                                           USE)
+    charset = Charset(SHIPPED_CHARACTERS)
+    use = CharacterModel.load(args.output, charset).use if Path(args.output).exists() else None
+    model, left_out = train_model(counts, charset, ORDER, list(counts.values()), _DIGITS, use)
     if left_out:
         raise ConfigError(f"{len(left_out)} words cannot be written, such as {left_out[0]!r}")
     model.save(args.output)

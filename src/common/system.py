@@ -35,7 +35,7 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def muted(level: int = 30) -> Iterator[None]:
-    """Mutes log lines of libraries up to a level, by itself warnings, while the caller handles itself what they would complain of."""
+    """Mutes log lines of libraries up to a level, at first warnings: the caller handles what they complain of."""
     import logging  # here: hardly any program needs it, and it takes 9 ms
 
     before = logging.root.manager.disable

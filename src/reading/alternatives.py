@@ -3,7 +3,7 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.reading import ctc
-from src.reading.beam import prefix_beam_search
+from src.reading.beam import BeamDecoder, prefix_beam_search
 from src.reading.lexicon_decoder import LexiconDecoder
 from src.reading.reading import Decoder, Reading, split_text
 
@@ -15,8 +15,8 @@ def next_best(logits: np.ndarray, charset: Charset, reading: Reading, count: int
               temperature: float = 1.0) -> list[Reading]:
     """The most probable texts beside the one that was read.
 
-    With a lexicon these are words of it, with their shares; otherwise any texts, ordered by the network's own
-    p(text | image), whatever language model chose the reading.
+    With a lexicon these are words of it, with their shares; with a language model texts in the order of its scores,
+    which share what the reading's confidence leaves; otherwise any texts, ordered by the network's own p(text | image).
 
     Args:
         logits: ``(T, C)`` class scores of one image.
@@ -29,12 +29,15 @@ def next_best(logits: np.ndarray, charset: Charset, reading: Reading, count: int
     Returns:
         Readings, the most probable first.
     """
-    logits = logits[:, None]
+    logits, width = logits[:, None], max(_LEAST_WIDTH, _WIDTH_FOR_EACH * count)
     if isinstance(decoder, LexiconDecoder):
         found = decoder.ranked(logits)[0]
+    elif isinstance(decoder, BeamDecoder) and decoder.language_model is not None:
+        others = [other for other in decoder.ranked(logits, width)[0] if other.text != reading.text]
+        left = (1 - reading.confidence) / (sum(other.confidence for other in others) or 1.0)
+        found = [Reading(other.text, other.confidence * left) for other in others]
     else:
         em = ctc.emissions(logits, charset.class_num, temperature)
-        width = max(_LEAST_WIDTH, _WIDTH_FOR_EACH * count)
         labels, lengths = (part[0] for part in prefix_beam_search(em.log_probs(), width)[:2])
         log_p = ctc.text_log_probability(em, np.zeros(len(lengths), np.int64), labels, lengths)
         table = np.array([*charset.characters], dtype="<U1")

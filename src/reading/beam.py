@@ -9,19 +9,17 @@ from src.reading import ctc
 from src.reading.greedy import GreedyDecoder
 from src.reading.language_model import CharacterModel, Use
 from src.reading.reading import Reading, split_text
+from src.reading.word_search import search_words
 
 # Odd constants of the 64-bit prefix hash. Two different prefixes of one image's beam collide with probability 1e-15.
 _MULTIPLY = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
-# Characters that are tried in a frame with a language model: the likeliest ones.
-_CHARACTERS_TRIED = 8
 
 
 class BeamDecoder:
     """Prefix beam search: the text with the highest probability over all its paths, a language model mixed in.
 
-    With a language model a greedy reading that is sure enough (``Use.sure``) is left alone, which also saves its time,
-    and only the likeliest characters of a frame are tried.
+    With a language model a greedy reading that is sure enough (``Use.sure``) is left alone, which also saves its time.
 
     Args:
         charset: the classes.
@@ -74,76 +72,78 @@ class BeamDecoder:
             return self._search(logits)
         readings = self._greedy(logits)
         unsure = [i for i, reading in enumerate(readings) if reading.confidence < self.use.sure]
-        found = self._search(np.asarray(logits)[:, unsure]) if unsure else []
-        for i, reading in zip(unsure, found, strict=True):
-            readings[i] = reading
+        if unsure:
+            for i, found in zip(unsure, self.ranked(np.asarray(logits)[:, unsure]), strict=True):
+                readings[i] = found[0]
         return readings
 
-    def _search(self, logits: np.ndarray) -> list[Reading]:
-        """Reads N images, all of them by the search."""
+    def ranked(self, logits: np.ndarray, width: int = 0) -> list[list[Reading]]:
+        """What the search with the language model finds in N images, the best first; the shares of each sum to 1.
+
+        Args:
+            logits: ``(T, N, C)`` network output.
+            width: prefixes kept for a thorough search; 0 searches as for reading.
+        """
         em = ctc.emissions(logits, self.charset.class_num)
-        tried = 0 if self.language_model is None else _CHARACTERS_TRIED
-        labels, lengths, found, prior = prefix_beam_search(em.log_probs(), self.beam_width, self.language_model,
-                                                           self.use, tried)
+        found = [search_words(em.relative[:, i].tolist(), self.language_model, self.use, width or self.beam_width,
+                              thorough=bool(width)) for i in range(em.images)]
+        image = np.repeat(np.arange(em.images), [len(texts) for texts in found])
+        lengths = np.array([len(text) for texts in found for text, _ in texts], np.int64)
+        flat = np.array([c for texts in found for text, _ in texts for c in text], np.int64)
         # The search loses those paths of a text whose prefixes fell out of the beam: score the survivors in full.
+        log_p = ctc.text_log_probability(em, image, ctc.pad_labels(flat, lengths, self.charset.blank), lengths)
+        score = (log_p + np.array([prior for texts in found for _, prior in texts])) / self.use.temperature
+        texts = split_text(self._table, flat, lengths)
+        result = []
+        for i in range(em.images):
+            own = np.flatnonzero(image == i)
+            share = np.exp(score[own] - score[own].max())
+            share /= share.sum()
+            result.append([Reading(texts[own[k]], float(share[k])) for k in np.argsort(-share, kind="stable")])
+        return result
+
+    def _search(self, logits: np.ndarray) -> list[Reading]:
+        """Reads N images without a language model."""
+        em = ctc.emissions(logits, self.charset.class_num)
+        labels, lengths, found = prefix_beam_search(em.log_probs(), self.beam_width)
+        # As above.
         image, width = np.arange(em.images), labels.shape[1]
         log_p = ctc.text_log_probability(em, np.repeat(image, width), labels.reshape(-1, em.steps),
                                          lengths.reshape(-1)).reshape(lengths.shape)
         # Impossible rows, which fill a beam that is too wide, may repeat another row's text.
-        score = np.where(found > -np.inf, log_p + prior, -np.inf)
-        best = score.argmax(axis=1)
+        best = np.where(found > -np.inf, log_p, -np.inf).argmax(axis=1)
         labels, lengths, log_p = labels[image, best], lengths[image, best], log_p[image, best]
-        if self.language_model is not None:
-            log_p = -np.log(np.exp((score - score[image, best][:, None]) / self.use.temperature).sum(axis=1))
-        elif self.temperature != 1.0:
+        if self.temperature != 1.0:
             em = ctc.emissions(logits, self.charset.class_num, self.temperature)
             log_p = ctc.text_log_probability(em, image, labels, lengths)
         texts = split_text(self._table, labels[np.arange(labels.shape[1]) < lengths[:, None]], lengths)
         return [Reading(text, p) for text, p in zip(texts, np.minimum(np.exp(log_p), 1.0).tolist(), strict=True)]
 
 
-def prior_of(log_p: np.ndarray, length: np.ndarray, use: Use) -> np.ndarray:
-    """What is added to the scores of prefixes or texts with these n-gram log probabilities and lengths; see ``Use``."""
-    prior = use.weight * log_p + use.bonus * length
-    return np.logaddexp(prior, np.log(use.strange)) if use.strange else prior
-
-
-def prefix_beam_search(log_probs: np.ndarray, beam_width: int, model: CharacterModel | None = None,
-                       use: Use | None = None,
-                       tried: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The texts with the highest score, by keeping the ``beam_width`` best prefixes after every frame.
+def prefix_beam_search(log_probs: np.ndarray, beam_width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The most probable texts, by keeping the ``beam_width`` best prefixes after every frame.
 
     The probability of a prefix is kept in two parts, ending in a blank and ending in its last character, so that all
     paths of one text count together (Hannun et al. 2014). With a beam as wide as the number of prefixes it is exact.
-    The score is log p(text | image) + the prior of ``use``.
 
     Args:
         log_probs: ``(T, N, C)`` float64, the blank last.
         beam_width: B, prefixes kept.
-        model: a language model over the same C - 1 characters.
-        use: how the model is used; its own settings if left out.
-        tried: characters tried per frame, the likeliest ones; 0 tries all.
 
     Returns:
-        labels ``(N, B, T)`` padded with the blank, and lengths, log p(text | image) over the paths that stayed in the
-        beam, and prior, each ``(N, B)``; sorted by their sum, falling. There are fewer than B where there are fewer
-        prefixes, and log p is -inf where a prefix is impossible.
+        labels ``(N, B, T)`` padded with the blank, and lengths and log p(text | image) over the paths that stayed in
+        the beam, each ``(N, B)``; sorted by it, falling. There are fewer than B where there are fewer prefixes, and
+        log p is -inf where a prefix is impossible.
     """
     steps, images, characters = (*log_probs.shape[:2], log_probs.shape[2] - 1)
-    use = use or (model.use if model else Use())
-    chars, emissions = _likeliest(log_probs, min(tried or characters, characters))
-    tried = chars.shape[2]
     every = np.arange(images)[:, None]
     # One empty prefix; after no frame at all it "ends in a blank" with probability 1.
     in_blank, in_char = np.zeros((images, 1)), np.full((images, 1), -np.inf)
-    last, length = np.full((images, 1), -1, np.int64), np.zeros((images, 1), np.int64)
+    last = np.full((images, 1), -1, np.int64)
     name, parent_name = np.ones((images, 1), np.uint64), np.zeros((images, 1), np.uint64)
-    log_model, state = np.zeros((images, 1)), np.zeros((images, 1), np.int64)
-    prior = np.zeros((images, 1))
     trail = []
     with np.errstate(over="ignore"):
-        for t in range(steps):
-            frame, char, emission = log_probs[t], chars[t], emissions[t][:, None, :]
+        for frame in log_probs:
             total = np.logaddexp(in_blank, in_char)
             width = total.shape[1]
             stay_blank = total + frame[:, -1:]
@@ -151,8 +151,8 @@ def prefix_beam_search(log_probs: np.ndarray, beam_width: int, model: CharacterM
             last_emission = np.take_along_axis(frame, last, axis=1)
             stay_char = in_char + last_emission
             # The same character again makes a new one only behind a blank.
-            again = char[:, None, :] == last[:, :, None]
-            grow = np.where(again, in_blank[:, :, None], total[:, :, None]) + emission
+            again = np.arange(characters) == last[:, :, None]
+            grow = np.where(again, in_blank[:, :, None], total[:, :, None]) + frame[:, None, :-1]
             # A prefix that is in the beam together with its parent also receives what its parent grows into. Rows of
             # probability 0 fill a beam that is wider than the possible prefixes; they may share a name with a live one.
             alive = total > -np.inf
@@ -161,54 +161,27 @@ def prefix_beam_search(log_probs: np.ndarray, beam_width: int, model: CharacterM
             own = last[n, k]
             entering = np.where(last[n, j] == own, in_blank[n, j], total[n, j]) + last_emission[n, k]
             stay_char[n, k] = np.logaddexp(stay_char[n, k], entering)
-            pair, place = np.nonzero(char[n] == own[:, None])
-            grow[n[pair], j[pair], place] = -np.inf
-            score = [np.logaddexp(stay_blank, stay_char) + prior]
-            if model is None:
-                grown_prior = np.zeros_like(grow)
-            else:
-                grown_model = log_model[:, :, None] + model.log_probs_of(state, char)
-                grown_prior = prior_of(grown_model, length[:, :, None] + 1, use)
-            score.append((grow + grown_prior).reshape(images, width * tried))
-            score = np.concatenate(score, axis=1)
+            grow[n, j, own] = -np.inf
+            score = np.concatenate([np.logaddexp(stay_blank, stay_char), grow.reshape(images, width * characters)],
+                                   axis=1)
             keep = min(beam_width, score.shape[1])
             top = np.argpartition(-score, keep - 1, axis=1)[:, :keep]
             grown = top >= width
-            origin = np.where(grown, (top - width) // tried, top)
-            place = np.where(grown, (top - width) % tried, 0)
-            new = np.where(grown, char[every, place], -1)
+            origin = np.where(grown, (top - width) // characters, top)
+            char = np.where(grown, (top - width) % characters, 0)
+            new = np.where(grown, char, -1)
             trail.append((origin, new))
-            old_last, old_name = last[every, origin], name[every, origin]
+            old_name = name[every, origin]
             in_blank = np.where(grown, -np.inf, stay_blank[every, origin])
-            in_char = np.where(grown, grow[every, origin, place], stay_char[every, origin])
-            prior = np.where(grown, grown_prior[every, origin, place], prior[every, origin])
-            last = np.where(grown, new, old_last)
-            length = length[every, origin] + grown
+            in_char = np.where(grown, grow[every, origin, char], stay_char[every, origin])
+            last = np.where(grown, new, last[every, origin])
             parent_name = np.where(grown, old_name, parent_name[every, origin])
             mixed = (old_name ^ (new + 2).astype(np.uint64)) * _MULTIPLY
             name = np.where(grown, mixed ^ (mixed >> _SHIFT), old_name)
-            if model is not None:
-                old_state = state[every, origin]
-                state = np.where(grown, model.advance(old_state, new), old_state)
-                log_model = np.where(grown, grown_model[every, origin, place], log_model[every, origin])
     log_p = np.logaddexp(in_blank, in_char)
-    if model is not None:
-        prior = prior_of(log_model + model.log_probs(state)[..., -1], length, use)
-    order = np.argsort(-(log_p + prior), axis=1, kind="stable")
+    order = np.argsort(-log_p, axis=1, kind="stable")
     labels, lengths = _texts(trail, order, steps, characters)
-    return labels, lengths, log_p[every, order], prior[every, order]
-
-
-def _likeliest(log_probs: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The most probable characters of every frame and their log probabilities, each ``(T, N, count)``, sorted by class.
-
-    The blank does not count among them.
-    """
-    without_blank = log_probs[:, :, :-1]
-    if count == without_blank.shape[2]:
-        return np.broadcast_to(np.arange(count), without_blank.shape), without_blank
-    chars = np.sort(np.argpartition(-without_blank, count - 1, axis=2)[:, :, :count], axis=2)
-    return chars, np.take_along_axis(without_blank, chars, axis=2)
+    return labels, lengths, log_p[every, order]
 
 
 def _texts(trail: list[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, steps: int,

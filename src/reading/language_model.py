@@ -1,23 +1,21 @@
-"""A character n-gram language model: trained from a word list, saved as one small file, used by the beam search."""
-import zipfile
+"""A character n-gram language model: one small file that is loaded at once, used by the beam search."""
+import json
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError
-from src.common.files import check_unpacked
 from src.reading.word_list import WordEncoder
 
-_FORMAT, _OLD_FORMAT = "crnn-character-model-2", "crnn-character-model-1"
-# Probability rows are kept for every context seen; beyond this the order is too high for the word list.
-_LARGEST_BYTES = 2**30
-# Contexts are looked up in a plain table as long as it has no more entries than this.
-_LARGEST_TABLE = 2**20
+_FORMAT, _OLD_FORMAT = b"crnn-character-model-3", b"PK"
+# A log probability is kept in a byte, in steps of a sixteenth.
+_STEPS, _LEAST = 16, 255 / 16
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Use:
         strange: what a text counts that is no word, 0 or more.
         sure: a greedy reading with at least this confidence is left alone; above 1 none is.
         temperature: divides the scores before they become the confidence, above 0.
+        unsure: of the words read with at least this confidence 95 % were right.
     """
 
     weight: float = 0.2
@@ -41,20 +40,17 @@ class Use:
     strange: float = 0.0
     sure: float = 2.0
     temperature: float = 1.0
+    unsure: float = 0.5
 
     def __post_init__(self):
         if not (0 <= self.weight < np.inf and np.isfinite(self.bonus) and 0 <= self.strange < np.inf
-                and self.sure >= 0 and 0 < self.temperature < np.inf):
+                and self.sure >= 0 and 0 < self.temperature < np.inf and 0 <= self.unsure <= 1):
             raise ConfigError(f"a language model cannot be used with {self}: weight, strange and sure must be 0 or "
-                              "more, temperature above 0")
+                              "more, temperature above 0, unsure 0 to 1")
 
 
 class CharacterModel:
-    """p(next character or end | the last ``order - 1`` characters), smoothed.
-
-    Witten-Bell interpolation (Witten and Bell 1991): every order trusts its counts as far as its context was seen often
-    and was followed by few different characters, and takes the rest from the next shorter context, at last from the
-    uniform distribution; so nothing has probability 0. Contexts start with padding, so word beginnings are learnt.
+    """p(next character or end | the last ``order - 1`` characters), as ``src.reading.model_training`` counted it.
 
     Characters may share their statistics as one *symbol*, such as the ten digits: what a word list knows of "1995" then
     holds for every number of four digits. Each has an equal part of the symbol's probability.
@@ -64,131 +60,84 @@ class CharacterModel:
 
     Args:
         charset: the characters; class ``V`` (the blank's place) stands for the end of the word.
-        order: n of the n-grams, 1 or more.
-        contexts: ``(K,)`` int64 contexts of ``order - 1`` symbols, sorted.
-        symbols: ``(K,)`` the symbol that followed; the last one is the end.
-        counts: ``(K,)`` how often.
+        contexts: known contexts of 0, 1, ... ``order - 1`` symbols, each array sorted; with a context its shorter ones
+            are there, too.
+        codes: ``(contexts in all, base)`` uint8, sixteenths of minus the log probability of every symbol.
         tied: characters that share their statistics; those the charset lacks do not count.
         use: how a beam search is to use it.
-
-    Raises:
-        ConfigError: the order does not fit the charset or the memory.
     """
 
-    def __init__(self, charset: Charset, order: int, contexts: np.ndarray, symbols: np.ndarray, counts: np.ndarray,
-                 tied: str = "", use: Use | None = None):
-        self.charset, self.order, self.tied = charset, order, tied
+    def __init__(self, charset: Charset, contexts: Sequence[np.ndarray], codes: np.ndarray, tied: str = "",
+                 use: Use | None = None):
+        self.charset, self.tied, self.order = charset, tied, len(contexts)
         self.use = use or Use()
-        self._counts = contexts, symbols, counts
         self.start = 0
+        self._contexts, self._codes = contexts, codes
         self._symbol = symbol_of(charset, tied)
         size = np.bincount(self._symbol)
         self._base = base = len(size)
-        self._youngest = base ** max(order - 2, 0) if order > 1 else 0
-        self._searched: list[tuple[int, np.ndarray, int]] = []  # divisor, sorted contexts, row of the first of them
-        self._table, self._table_divisor = np.zeros(1, np.int64), base ** (order - 1)
-        rows, used = [], 0
-        lower, lower_contexts = size[None] / size.sum(), np.zeros(1, np.int64)
-        for length in range(order):
-            divisor = base ** (order - 1 - length)
-            short = contexts // divisor
-            first = np.flatnonzero(np.diff(short, prepend=-1))
-            known = short[first]
-            if (used + len(known)) * base * 4 > _LARGEST_BYTES:
-                raise ConfigError(f"a model of order {order} would need {used + len(known)} rows of {base} "
-                                  f"probabilities; use --order {max(1, length)}")
-            index = np.repeat(np.arange(len(known)), np.diff(first, append=len(short)))
-            count = np.bincount(index * base + symbols, counts, len(known) * base).reshape(len(known), base)
-            kinds = np.count_nonzero(count, axis=1)[:, None]
-            total = np.einsum("ks->k", count)[:, None]
-            parent = np.searchsorted(lower_contexts, known // base) if length else np.zeros(1, np.int64)
-            count += kinds * lower[parent]
-            count /= total + kinds
-            lower, lower_contexts = count, known
-            rows.append(np.log((lower / size).astype(np.float32)))
-            if base**length <= _LARGEST_TABLE:
-                self._table, self._table_divisor = np.repeat(self._table, base if length else 1), divisor
-                self._table[known] = used + np.arange(len(known))
-            else:
-                self._searched.append((divisor, known, used))
-            used += len(known)
-        self._rows = np.concatenate(rows)
-
-    @classmethod
-    def train(cls, words: Iterable[str], charset: Charset, order: int = 6, counts: Sequence[float] | None = None,
-              tied: str = "", use: Use | None = None) -> tuple["CharacterModel", list[str]]:
-        """Counts the n-grams of a word list; a word that is listed twice counts twice.
-
-        Args:
-            words: any words; normalised as ``src.metric.normalise`` does.
-            charset: the characters of the model.
-            order: n of the n-grams.
-            counts: how often each word counts, whole numbers above 0; every word once if left out.
-            tied: characters that share their statistics.
-            use: how a beam search is to use the model.
-
-        Returns:
-            The model, and the words that were left out: empty, or with characters outside the charset.
-
-        Raises:
-            ConfigError: no word can be used, or the order does not fit.
-        """
-        symbol = symbol_of(charset, tied)
-        base = int(symbol[-1]) + 1
-        if order < 1 or base**order >= 2**63:
-            raise ConfigError(f"order is {order}; with {base - 1} characters it must be 1 to {int(63 / np.log2(base))}")
-        words = list(words)
-        weights = np.ones(len(words)) if counts is None else np.asarray(counts, np.float64)
-        labels, lengths, usable = _encode(words, charset)
-        if not usable.any():
-            raise ConfigError("no word of the list can be written with the charset (label_dict)")
-        labels, lengths, weights = symbol[labels[usable]], lengths[usable], weights[usable]
-        context, youngest = np.zeros(len(labels), np.int64), base ** max(order - 2, 0) if order > 1 else 0
-        keys, times = [], []
-        for i in range(labels.shape[1] + 1):
-            rows = np.flatnonzero(lengths >= i)
-            labels, lengths, context, weights = labels[rows], lengths[rows], context[rows], weights[rows]
-            # The padding behind a word is class V, which here means its end.
-            following = labels[:, i] if i < labels.shape[1] else np.full(len(rows), base - 1)
-            keys.append(context * base + following)
-            times.append(weights)
-            context = context // base + (following + 1) * youngest
-        pairs, place = np.unique(np.concatenate(keys), return_inverse=True)
-        total = np.bincount(place, np.concatenate(times)).astype(np.int64)
-        left_out = [words[i] for i in np.flatnonzero(~usable)]
-        return cls(charset, order, pairs // base, pairs % base, total, tied, use), left_out
+        self._share = np.log(size)[self._symbol]
+        self._youngest = base ** max(self.order - 2, 0) if self.order > 1 else 0
+        self._divisors = [base ** (self.order - 1 - length) for length in range(self.order)]
+        self._first = np.cumsum([0, *map(len, contexts)]).tolist()
+        self._known: dict[int, list[float]] = {}
 
     def advance(self, state: np.ndarray, char: np.ndarray) -> np.ndarray:
         """The contexts after one more character each; any shape."""
         return state // self._base + (self._symbol[char] + 1) * self._youngest
 
     def log_probs(self, state: np.ndarray) -> np.ndarray:
-        """Log probabilities of all characters and, last, of the end; ``state.shape + (V + 1,)`` float32."""
-        return self._rows[self._row(state)][..., self._symbol]
+        """Log probabilities of all characters and, last, of the end; ``state.shape + (V + 1,)`` float64."""
+        return self._spread(self._codes[self._row(state)])
 
-    def log_probs_of(self, state: np.ndarray, chars: np.ndarray) -> np.ndarray:
-        """Log probabilities of some characters: state ``(N, B)``, chars ``(N, K)``; ``(N, B, K)`` float32."""
-        places = self._row(state)[:, :, None] * self._base + self._symbol[chars][:, None, :]
-        return self._rows.reshape(-1).take(places)
+    def follow(self, state: int, char: int) -> int:
+        """:meth:`advance` for one."""
+        return state // self._base + self._symbols[char] * self._youngest
+
+    def log_probs_after(self, state: int) -> list[float]:
+        """:meth:`log_probs` for one, remembered."""
+        found = self._known.get(state)
+        if found is None:
+            row = 0
+            for divisor, contexts, first in zip(self._divisors, self._lists, self._first, strict=False):
+                wanted = state // divisor
+                place = bisect_left(contexts, wanted)
+                if place == len(contexts) or contexts[place] != wanted:
+                    break
+                row = first + place
+            if len(self._known) > 100_000:  # an endless stream of strange readings must not pile up
+                self._known.clear()
+            found = self._known[state] = self._spread(self._codes[row]).tolist()
+        return found
+
+    @cached_property
+    def _lists(self) -> list[list[int]]:
+        return [known.tolist() for known in self._contexts]
+
+    @cached_property
+    def _symbols(self) -> list[int]:
+        return (self._symbol + 1).tolist()
+
+    def _spread(self, codes: np.ndarray) -> np.ndarray:
+        """Codes of symbols ``(..., base)`` to log probabilities of classes ``(..., V + 1)``."""
+        return codes[..., self._symbol] / -_STEPS - self._share
 
     def _row(self, state: np.ndarray) -> np.ndarray:
         """Row of the longest known context at the end of each."""
-        row = self._table[state // self._table_divisor]
-        if self._searched:
-            row, flat = row.reshape(-1), state.reshape(-1)
-            left = np.arange(len(flat))
-            for divisor, contexts, first in self._searched:
-                wanted = flat[left] // divisor
-                place = np.minimum(np.searchsorted(contexts, wanted), len(contexts) - 1)
-                found = contexts[place] == wanted
-                left = left[found]
-                row[left] = first + place[found]
-        return row.reshape(state.shape)
+        flat = np.asarray(state).reshape(-1)
+        row, left = np.zeros(len(flat), np.int64), np.arange(len(flat))
+        for divisor, contexts, first in zip(self._divisors, self._contexts, self._first, strict=False):
+            wanted = flat[left] // divisor
+            place = np.minimum(np.searchsorted(contexts, wanted), len(contexts) - 1)
+            found = contexts[place] == wanted
+            left = left[found]
+            row[left] = first + place[found]
+        return row.reshape(np.shape(state))
 
     def word_log_probs(self, words: Iterable[str]) -> np.ndarray:
         """Log p(word and its end) of every word by the n-grams; NaN for words outside the charset or empty."""
         words = list(words)
-        labels, lengths, usable = _encode(words, self.charset)
+        labels, lengths, usable = encode(words, self.charset)
         result = np.where(usable, 0.0, np.nan)
         state = np.full(len(words), self.start, np.int64)
         for i in range(labels.shape[1] + 1):
@@ -201,35 +150,60 @@ class CharacterModel:
     def perplexity(self, words: Iterable[str]) -> float:
         """Per character, ends included, over the words that the charset can write; NaN without any."""
         words = list(words)
-        lengths, usable = _encode(words, self.charset)[1:]
+        lengths, usable = encode(words, self.charset)[1:]
         symbols = (lengths[usable] + 1).sum()
         return float(np.exp(-np.nansum(self.word_log_probs(words)) / symbols)) if symbols else float("nan")
 
-    def save(self, path: str | Path) -> None:
-        """Writes the counts, compressed; the probabilities are computed again when loading.
+    def save(self, path: str | Path, use: Use | None = None) -> None:
+        """Writes the file: a line with format and CRC-32 of what follows, a line of JSON, contexts, codes.
 
         The same model gives the same bytes.
+
+        Args:
+            path: the file.
+            use: other settings than the model's own.
         """
-        contexts, symbols, counts = self._counts
-        with open(path, "wb") as file:  # an open file, because numpy would add ".npz" to a name without it
-            np.savez_compressed(file, format=_FORMAT, characters=_codes(self.charset.characters),
-                                tied=_codes(self.tied), order=self.order, use=np.array(astuple(self.use)),
-                                contexts=_planes(np.diff(contexts, prepend=0)), symbols=symbols.astype(np.uint16),
-                                counts=_planes(counts))
+        kind = np.dtype("<i4" if max(int(known[-1]) for known in self._contexts) < 2**31 else "<i8")
+        facts = {"characters": self.charset.characters, "tied": self.tied, "use": asdict(use or self.use),
+                 "contexts": [len(known) for known in self._contexts], "bytes": kind.itemsize}
+        parts = [json.dumps(facts).encode() + b"\n", *(known.astype(kind).tobytes() for known in self._contexts),
+                 self._codes.tobytes()]
+        data = b"".join(parts)
+        Path(path).write_bytes(b"%s %08x\n" % (_FORMAT, zlib.crc32(data)) + data)
 
     @classmethod
     def load(cls, path: str | Path, charset: Charset) -> "CharacterModel":
         """Reads what ``save`` wrote.
 
         Raises:
-            ConfigError: the file is not such a model, or belongs to another charset.
+            ConfigError: the file is not such a model, was altered, or belongs to another charset.
             OSError: it cannot be opened.
         """
-        characters, parts = _read(path)
-        if characters != charset.characters:
-            raise ConfigError(f"{path}: the language model is for the characters '{characters}', the charset "
+        data = Path(path).read_bytes()
+        head, _, rest = data.partition(b"\n")
+        if head.startswith(_OLD_FORMAT):
+            raise ConfigError(f"{path}: a language model of an earlier version; make it anew with "
+                              "train_language_model.py")
+        if not head.startswith(_FORMAT):
+            raise ConfigError(f"{path}: not a language model; make one with train_language_model.py")
+        if head != b"%s %08x" % (_FORMAT, zlib.crc32(rest)):
+            raise ConfigError(f"{path} was altered since it was written (its checksum is another); take another copy, "
+                              "or make it anew with train_language_model.py")
+        facts = json.loads(rest[:rest.index(b"\n")])
+        if facts["characters"] != charset.characters:
+            raise ConfigError(f"{path}: the language model is for the characters '{facts['characters']}', the charset "
                               f"(label_dict) is '{charset.characters}'; train one for it with train_language_model.py")
-        return cls(charset, *parts)
+        place, contexts = rest.index(b"\n") + 1, []
+        for count in facts["contexts"]:
+            contexts.append(np.frombuffer(rest, f"<i{facts['bytes']}", count, place).astype(np.int64))
+            place += count * facts["bytes"]
+        codes = np.frombuffer(rest, np.uint8, offset=place).reshape(sum(facts["contexts"]), -1)
+        return cls(charset, contexts, codes, facts["tied"], Use(**facts["use"]))
+
+
+def to_codes(log_p: np.ndarray) -> np.ndarray:
+    """Log probabilities as they are kept, uint8."""
+    return np.rint(np.clip(-log_p, 0, _LEAST) * _STEPS).astype(np.uint8)
 
 
 def symbol_of(charset: Charset, tied: str = "") -> np.ndarray:
@@ -243,41 +217,7 @@ def symbol_of(charset: Charset, tied: str = "") -> np.ndarray:
     return symbol
 
 
-def _read(path: str | Path) -> tuple[str, list]:
-    """The characters of a file that ``CharacterModel.save`` wrote, and what follows the charset in its constructor."""
-    try:
-        check_unpacked(path)
-        with np.load(path, allow_pickle=False) as file:
-            if str(file["format"]) == _OLD_FORMAT:
-                raise ConfigError(f"{path}: a language model of an earlier version; make it anew with "
-                                  "train_language_model.py")
-            if str(file["format"]) != _FORMAT:
-                raise ValueError
-            characters, tied = ("".join(map(chr, file[name])) for name in ("characters", "tied"))
-            contexts, counts = (_from_planes(file[name]) for name in ("contexts", "counts"))
-            return characters, [int(file["order"]), np.cumsum(contexts), file["symbols"].astype(np.int64), counts, tied,
-                                Use(*file["use"].tolist())]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, RuntimeError, OverflowError, MemoryError,
-            SyntaxError, TokenError, zipfile.BadZipFile, zlib.error) as error:
-        if getattr(error, "filename", None):  # it cannot be opened, and the error says why
-            raise
-        raise ConfigError(f"{path}: not a language model; make one with train_language_model.py") from error
-
-
-def _codes(text: str) -> np.ndarray:
-    return np.array([ord(c) for c in text], np.int32)
-
-
-def _planes(numbers: np.ndarray) -> np.ndarray:
-    """Whole numbers as their eight bytes, ``(8, K)``: all lowest bytes first, which compresses a third better."""
-    return np.ascontiguousarray(numbers.astype("<i8").view(np.uint8).reshape(-1, 8).T)
-
-
-def _from_planes(planes: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(planes.T).view("<i8").reshape(-1).astype(np.int64)
-
-
-def _encode(words: list[str], charset: Charset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def encode(words: list[str], charset: Charset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels ``(W, L)`` padded with V, lengths, and which words are usable: not empty and inside the charset."""
     encoder = WordEncoder(charset)
     labels, lengths, known = encoder.encode([encoder.key(word) for word in words])

@@ -11,13 +11,18 @@ from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.data.source import LEXICONS, WordSource
 from src.model_utils.config import ROOT
+from src.reading.beam import BeamDecoder
 from src.reading.greedy import GreedyDecoder
+from src.reading.lexicon_decoder import LexiconDecoder
 from src.reading.reading import Decoder, Lexicons, Reading
 from src.reading.word_list import WordEncoder, read_words
 
 # The language model that comes with the program, and the characters it is for.
 SHIPPED_MODEL = ROOT / "pretrained" / "words_en_fr.lm"
 SHIPPED_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+# Of the validation words that the greedy decoder read with at least this confidence 95 % were right (docs/reading.md).
+UNSURE = 0.66
 
 
 class LexiconTally:
@@ -71,12 +76,14 @@ class Decoding:
             counts missing truths. None for the other decoders.
         description: for people, such as "beam decoder, 10 prefixes".
         tally: the truths that are missing in the lexicons.
+        unsure: of what is read with at least this confidence 95 % are right, by validation words.
     """
 
     decoder: Decoder
     description: str
     lexicons: Lexicons | None = None
     tally: LexiconTally | None = None
+    unsure: float = UNSURE
 
     def __call__(self, logits: np.ndarray, index: np.ndarray) -> list[Reading]:
         """Reads the samples with these numbers from their class scores (T, N, C)."""
@@ -94,13 +101,16 @@ class Decoding:
         return lines + [self.tally.summary()] if self.tally and self.tally.missing else lines
 
 
-def choose_decoder(config, charset: Charset, source: WordSource | None = None) -> Decoding:
+def choose_decoder(config: Any, charset: Charset, source: WordSource | None = None,
+                   shipped: bool = False) -> Decoding:
     """Makes the decoder that ``decoder``, ``lexicon``, ``beam_width``, ``language_model`` and ``temperature`` ask for.
 
     Args:
         config: the configuration.
         charset: of the network.
         source: the data set that is read, for its lexicons.
+        shipped: where nothing is asked for, take the language model that comes with the program; it needs the
+            characters it is for.
 
     Raises:
         ConfigError: keys that do not go together, or a file that cannot be used.
@@ -108,6 +118,13 @@ def choose_decoder(config, charset: Charset, source: WordSource | None = None) -
     """
     has_lexicon = config.lexicon.strip().lower() not in ("", "none")
     name, model = config.decoder, config.language_model
+    for_shipped = charset.characters == SHIPPED_CHARACTERS
+    hint = ""
+    if name == "auto" and not model and not has_lexicon and for_shipped:
+        if shipped:
+            model = str(SHIPPED_MODEL)
+        else:
+            hint = f"; predict.py adds --language_model={SHIPPED_MODEL.relative_to(ROOT)}"
     if model.lower() == "none":
         model = ""
     if name == "auto":
@@ -121,14 +138,13 @@ def choose_decoder(config, charset: Charset, source: WordSource | None = None) -
     if name == "lexicon":
         return lexicon_decoding(config.lexicon.strip(), charset, source, config.temperature)
     if name == "greedy":
-        return Decoding(GreedyDecoder(charset, config.temperature), "greedy decoder")
-    from src.reading.beam import BeamDecoder  # here: a program that reads one word should start at once
-
+        return Decoding(GreedyDecoder(charset, config.temperature), "greedy decoder" + hint)
     if model and not os.path.isfile(model):
         raise ConfigError(f"language_model {model} does not exist; make one with train_language_model.py")
     decoder = BeamDecoder(charset, config.beam_width, model or None, temperature=config.temperature)
     return Decoding(decoder, f"beam decoder, {config.beam_width} prefixes" +
-                    (f", language model {model}" if model else ""))
+                    (f", language model {os.path.relpath(model)}" if model else ""),
+                    unsure=decoder.use.unsure if model else UNSURE)
 
 
 def lexicon_decoding(lexicon: str, charset: Charset, source: WordSource | None, temperature: float = 1.0) -> Decoding:
@@ -144,8 +160,6 @@ def lexicon_decoding(lexicon: str, charset: Charset, source: WordSource | None, 
         ConfigError: the file is not there, or holds no usable word.
         DataError: the data set has no such lexicon.
     """
-    from src.reading.lexicon_decoder import LexiconDecoder  # here, as above
-
     tally = LexiconTally(charset)
     if lexicon.lower() in LEXICONS:
         lexicon = lexicon.lower()

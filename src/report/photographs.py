@@ -85,7 +85,8 @@ def predict_photographs(config: Config, pipe: BinaryIO) -> int:
 
 def _each(paths: Sequence[str], pipe: BinaryIO) -> Iterator[tuple[str, np.ndarray | DataError]]:
     for path in paths:
-        yield path, next(read_images([path], pipe))
+        one = next(read_images([path], pipe))
+        yield path, one if isinstance(one, DataError) else one[1]
 
 
 def _picture_names(picture: str, paths: Sequence[str]) -> list[str]:

@@ -1,4 +1,5 @@
 """The body of predict.py: finds the images, reads them in batches, prints and draws what was read."""
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -9,14 +10,13 @@ from src.common.errors import DataError
 from src.common.files import printable
 from src.common.progress import Progress
 from src.data.image_files import find_images
-from src.data.preprocess import decode_image, read_image
+from src.data.preprocess import decode_image, read_bytes
 from src.model_utils.config import Config
 from src.recogniser import PRETRAINED_ONNX, Recogniser
+from src.report.image_remarks import remarks
 from src.report.readings import ReadingPrinter
 
 STANDARD_INPUT = "-"
-# An image at least so high in pixels, read with less confidence than this, is probably a photograph.
-_LIKE_A_PHOTOGRAPH, _UNSURE = 300, 0.5
 
 
 def predict(config: Config, pipe: BinaryIO) -> int:
@@ -50,19 +50,19 @@ def predict(config: Config, pipe: BinaryIO) -> int:
         for first in range(0, len(paths), config.batch_size):
             some = paths[first:first + config.batch_size]
             images = [*read_images(some, pipe)]
-            results = iter(recogniser.read_arrays([image for image in images if not isinstance(image, DataError)]))
+            results = iter(recogniser.read_arrays([one[1] for one in images if not isinstance(one, DataError)]))
             progress.clear()
-            for path, image in zip(some, images, strict=True):
-                if isinstance(image, DataError):
+            for path, one in zip(some, images, strict=True):
+                if isinstance(one, DataError):
                     failed += 1
-                    print(f"error: {image}", file=sys.stderr)
-                    printer.add_failure(path, str(image))
+                    print(f"error: {one}", file=sys.stderr)
+                    printer.add_failure(path, str(one))
                     continue
+                data, image = one
                 result = next(results)
                 printer.add(path, result)
-                if result.confidence < _UNSURE and image.shape[0] >= _LIKE_A_PHOTOGRAPH:
-                    print(f"note: {printable(path)} is {image.shape[1]} x {image.shape[0]} pixels and was read with "
-                          "little confidence; is it a photograph? --find_words finds its words", file=sys.stderr)
+                for remark in remarks(data, image, result, config.rotate_tall):
+                    print(f"note: {printable(path)} {remark}", file=sys.stderr)
                 if config.picture:
                     shown.append((image, result.text, result.confidence, path))
             sys.stdout.flush()
@@ -97,10 +97,16 @@ def image_paths(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, Da
     return paths, missing
 
 
-def read_images(paths: list[str], pipe: BinaryIO) -> Iterator[np.ndarray | DataError]:
-    """Each image, or what is wrong with it."""
+def read_images(paths: list[str], pipe: BinaryIO) -> Iterator[tuple[bytes, np.ndarray] | DataError]:
+    """The bytes and the pixels of each image, or what is wrong with it."""
     for path in paths:
+        name = "standard input" if path == STANDARD_INPUT else os.fsdecode(path)
         try:
-            yield decode_image(pipe.read()) if path == STANDARD_INPUT else read_image(path)
+            data = pipe.read() if path == STANDARD_INPUT else read_bytes(path)
         except DataError as error:
-            yield DataError(f"standard input: {error}") if path == STANDARD_INPUT else error
+            yield error
+            continue
+        try:
+            yield data, decode_image(data)
+        except DataError as error:
+            yield DataError(f"{name}: {error}")

@@ -11,6 +11,8 @@ from src.common.files import printable
 from src.reading.reading import Reading
 from src.recogniser import Result
 
+_UNSURE = "unsure"
+
 
 class ReadingPrinter:
     """Prints the reading of one image after the other in one of the forms of ``--output``.
@@ -31,7 +33,7 @@ class ReadingPrinter:
 
     def _heading(self) -> list[str]:
         return ["path", *(f"{name}{'' if n == 1 else f'_{n}'}" for n in range(1, self._top + 1)
-                          for name in ("text", "confidence")), *["box"] * self._with_boxes]
+                          for name in ("text", "confidence")), *["box"] * self._with_boxes, _UNSURE]
 
     def add(self, path: str, result: Result, corners: np.ndarray | None = None) -> None:
         """Prints one image, or one word of a photograph.
@@ -47,6 +49,7 @@ class ReadingPrinter:
             readings += result.next_best(self._top - 1)
         if self._form in ("json", "jsonl"):
             self._add_object({"path": printable(path), "text": result.text, "confidence": round(result.confidence, 6),
+                              "unsure": result.unsure, **({"turned": result.turned} if result.turned else {}),
                               "characters": [{"text": c.text, "steps": list(c.steps),
                                               "columns": [round(x, 1) for x in c.columns]} for c in result.characters],
                               **self._others(readings[1:]), **({"box": box} if self._with_boxes else {})})
@@ -54,8 +57,11 @@ class ReadingPrinter:
         cells = [printable(path)]
         for reading in readings:
             cells += [reading.text, f"{reading.confidence:.4f}"]
+        cells += [""] * (2 * (self._top - len(readings))) if self._form != "tsv" else []
         if self._with_boxes:
             cells.append(" ".join(f"{x},{y}" for x, y in box))
+        # A last cell; lines of tabs have it only where it says something.
+        cells += [_UNSURE if result.unsure else ""] if result.unsure or self._form != "tsv" else []
         if self._form == "table":
             self._rows.append(cells)
         else:

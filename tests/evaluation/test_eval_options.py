@@ -7,7 +7,7 @@ import pytest
 import eval as eval_program
 from src.common.errors import ConfigError, DataError
 from src.reading.greedy import GreedyDecoder
-from src.reading.language_model import CharacterModel
+from src.reading.model_training import train_model
 from tests.stub_network import CHARSET, install, logits_of, write_image
 
 TRUTHS = ["House", "tree", "car", "Street"]
@@ -62,7 +62,7 @@ def test_lexicon_for_all(data, tmp_path, capsys):
 def test_beam_with_a_language_model(data, tmp_path, capsys):
     evaluate(data, "--decoder=beam", "--beam_width=3")
     assert "beam decoder, 3 prefixes\n" in capsys.readouterr().out
-    model, _ = CharacterModel.train(["house"] * 9 + ["street"] * 9, CHARSET, 3)
+    model, _ = train_model(["house"] * 9 + ["street"] * 9, CHARSET, 3)
     path = tmp_path / "words.lm"
     model.save(path)
     evaluate(data, f"--language_model={path}")

@@ -36,8 +36,9 @@ def test_forms_of_output_say_the_same(folder, capsys):
     confidence = np.array([[float(row[n]) for n in (2, 4, 6)] for row in rows])
     assert (confidence[:, 0] > confidence[:, 1]).all() and (np.diff(confidence[:, 1:]) <= 0).all()
     table = [*csv.reader(io.StringIO(run(capsys, folder, "--top=3", "--output=csv")[1]))]
-    assert table[0] == ["path", "text", "confidence", "text_2", "confidence_2", "text_3", "confidence_3"]
-    assert table[1:] == rows
+    assert table[0] == ["path", "text", "confidence", "text_2", "confidence_2", "text_3", "confidence_3",
+                        "unsure"]
+    assert [row[:7] for row in table[1:]] == rows
     entries = json.loads(run(capsys, folder, "--top=3", "--output=json")[1])
     lines = run(capsys, folder, "--top=3", "--output=jsonl")[1].splitlines()
     assert [json.loads(line) for line in lines] == entries
@@ -46,8 +47,8 @@ def test_forms_of_output_say_the_same(folder, capsys):
         assert [other["text"] for other in entry["next_best"]] == [row[3], row[5]]
         assert "".join(c["text"] for c in entry["characters"]) == entry["text"]
     columns = run(capsys, folder, "--output=table")[1].splitlines()
-    assert columns[0].split() == ["path", "text", "confidence"]
-    assert [line.split() for line in columns[1:]] == [row[:3] for row in rows]
+    assert columns[0].split() == ["path", "text", "confidence", "unsure"]
+    assert [line.split()[:3] for line in columns[1:]] == [row[:3] for row in rows]
 
 
 def test_a_path_with_a_comma_and_quotes(tmp_path, capsys):

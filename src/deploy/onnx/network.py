@@ -42,8 +42,8 @@ def choose_device(target: str) -> str:
     return target
 
 
-# Images that one call of onnxruntime takes on the CPU; more are no faster. A file with 8-bit integers that has no guards
-# takes one: its LSTMs scale the numbers of all images of a call together, so that a reading would depend on its
+# Images that one call of onnxruntime takes on the CPU; more are no faster. A file with 8-bit integers that has no
+# guards takes one: its LSTMs scale the numbers of all images of a call together, so that a reading would depend on its
 # neighbours (it did for 8 of the 647 words of SVT).
 _TOGETHER, _TOGETHER_UNGUARDED = 8, 1
 
