@@ -189,16 +189,20 @@ class CharacterModel:
         if head != b"%s %08x" % (_FORMAT, zlib.crc32(rest)):
             raise ConfigError(f"{path} was altered since it was written (its checksum is another); take another copy, "
                               "or make it anew with train_language_model.py")
-        facts = json.loads(rest[:rest.index(b"\n")])
-        if facts["characters"] != charset.characters:
-            raise ConfigError(f"{path}: the language model is for the characters '{facts['characters']}', the charset "
-                              f"(label_dict) is '{charset.characters}'; train one for it with train_language_model.py")
-        place, contexts = rest.index(b"\n") + 1, []
-        for count in facts["contexts"]:
-            contexts.append(np.frombuffer(rest, f"<i{facts['bytes']}", count, place).astype(np.int64))
-            place += count * facts["bytes"]
-        codes = np.frombuffer(rest, np.uint8, offset=place).reshape(sum(facts["contexts"]), -1)
-        return cls(charset, contexts, codes, facts["tied"], Use(**facts["use"]))
+        try:
+            place = rest.index(b"\n") + 1
+            facts, contexts = json.loads(rest[:place]), []
+            if facts["characters"] != charset.characters:
+                raise ConfigError(f"{path}: the language model is for the characters '{facts['characters']}', the "
+                                  f"charset (label_dict) is '{charset.characters}'; train one for it with "
+                                  "train_language_model.py")
+            for count in facts["contexts"]:
+                contexts.append(np.frombuffer(rest, f"<i{facts['bytes']}", count, place).astype(np.int64))
+                place += count * facts["bytes"]
+            codes = np.frombuffer(rest, np.uint8, offset=place).reshape(sum(facts["contexts"]), -1)
+            return cls(charset, contexts, codes, facts["tied"], Use(**facts["use"]))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise ConfigError(f"{path}: not a language model; make one with train_language_model.py") from error
 
 
 def to_codes(log_p: np.ndarray) -> np.ndarray:
