@@ -83,7 +83,12 @@ class BeamDecoder:
         Args:
             logits: ``(T, N, C)`` network output.
             width: prefixes kept for a thorough search; 0 searches as for reading.
+
+        Raises:
+            ValueError: there is no language model.
         """
+        if self.language_model is None:
+            raise ValueError("ranking needs a language model")
         em = ctc.emissions(logits, self.charset.class_num)
         found = [search_words(em.relative[:, i].tolist(), self.language_model, self.use, width or self.beam_width,
                               thorough=bool(width)) for i in range(em.images)]

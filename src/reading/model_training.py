@@ -100,7 +100,7 @@ def _smooth(contexts: np.ndarray, symbols: np.ndarray, counts: np.ndarray, order
             raise ConfigError(f"a model of order {order} would need {used} rows of {base} probabilities; use --order "
                               f"{max(1, length)}")
         index = np.repeat(np.arange(len(known)), np.diff(first, append=len(short)))
-        row = np.bincount(index * base + symbols, counts, len(known) * base).reshape(len(known), base)
+        row: np.ndarray = np.bincount(index * base + symbols, counts, len(known) * base).reshape(len(known), base)
         kinds = np.count_nonzero(row, axis=1)[:, None]
         total = np.einsum("ks->k", row)[:, None]
         parent = lower[np.searchsorted(lower_contexts, known // base) if length else np.zeros(1, np.int64)]
