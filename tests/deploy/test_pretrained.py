@@ -70,7 +70,7 @@ SHORT = ("hotel", "museum", "photographic")
 
 
 def test_long_words_are_read_with_a_width_of_their_own(tmp_path, capsys):
-    """At 100 pixels not one of these long ones is right; the short ones are the same with and without."""
+    """At 128 pixels most of these long ones are wrong; the short ones are the same with and without."""
     lines = []
     for word in (*LONG, *SHORT):
         (width, _), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_DUPLEX, 1, 2)
@@ -81,10 +81,10 @@ def test_long_words_are_read_with_a_width_of_their_own(tmp_path, capsys):
     (tmp_path / "labels.tsv").write_text("".join(lines))
     found = {}
     for width in (0, 200):
-        predict.main(["--device_target=CPU", f"--long_width={width}", str(tmp_path)])
+        predict.main(["--device_target=CPU", "--decoder=greedy", f"--long_width={width}", str(tmp_path)])
         rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
         found[width] = {path.rpartition("/")[2].removesuffix(".png"): row for path, *row in rows}
-    assert [found[0][word][0] == word for word in LONG] == [False] * 5
+    assert sum(found[0][word][0] == word for word in LONG) < 4
     assert [found[200][word][0] for word in LONG] == list(LONG)
     assert all(found[0][word] == found[200][word] and found[0][word][0] == word for word in SHORT)
     eval_onnx.main([f"--onnx_file={FOLDER / 'crnn_v2_fp16.onnx'}", "--eval_dataset=list", "--long_width=200",
