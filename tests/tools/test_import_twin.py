@@ -23,11 +23,12 @@ def test_parts_become_a_checkpoint_that_reads_alike(weights, tmp_path, capsys):
     parts = sorted(map(str, tmp_path.glob("weights_*.npz")))
     assert len(parts) > 1
     out = str(tmp_path / "new" / "twin.ckpt")
-    assert main([*parts, "-o", out, "--count=4"]) == 0
+    assert main([*parts, "-o", out, "--count=4", "--image_width=128"]) == 0
     printed = capsys.readouterr().out
     assert "class scores of 4 images: largest difference" in printed and f"wrote {out}" in printed
     checkpoint = read_checkpoint(out)
     assert checkpoint.info["label_dict"] == "abcdefghijklmnopqrstuvwxyz0123456789" and checkpoint.hidden_size == 16
+    assert checkpoint.info["image_width"] == 128
     for name, value in weights.items():
         np.testing.assert_array_equal(checkpoint.values[name], value)
 
@@ -41,7 +42,7 @@ def test_networks_that_differ_are_not_imported(weights, tmp_path):
 
 
 def test_scores_follow_the_weights(weights):
-    images = sample_images("", 2)
+    images = sample_images("", 2, 100)
     scores = twin_scores(weights, images)
     assert scores.shape == (24, 2, 37)
     other = {**weights, "rnn.1.embedding.bias": weights["rnn.1.embedding.bias"] + 1}
@@ -69,7 +70,7 @@ def test_messages(weights, tmp_path):
     with pytest.raises(CheckpointError, match="do not fit the twin"):
         main([path, "-o", "x.ckpt"])
     with pytest.raises(CheckpointError, match="not those of a V2 network"):
-        twin_scores({}, sample_images("", 1))
+        twin_scores({}, sample_images("", 1, 100))
     with pytest.raises(CheckpointError, match="is in another file, too"):
         read_parts([path, path])
     (tmp_path / "text.npz").write_text("no weights")
@@ -81,4 +82,4 @@ def test_messages(weights, tmp_path):
     with pytest.raises(CheckpointError, match="must end in .ckpt"):
         main([path, "-o", "x"])
     with pytest.raises(DataError, match="holds no .png or .jpg"):
-        sample_images(str(tmp_path), 3)
+        sample_images(str(tmp_path), 3, 100)
