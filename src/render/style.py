@@ -1,5 +1,5 @@
 """How strongly words are varied: one dataclass of strengths, with three presets."""
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from src.common.errors import ConfigError
 
@@ -135,19 +135,6 @@ class RenderStyle:
     def to_dict(self) -> dict[str, object]:
         """Returns all strengths as plain values, lists for tuples (so that it survives JSON unchanged)."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, object]) -> "RenderStyle":
-        """Returns the style that :meth:`to_dict` wrote.
-
-        Raises:
-            ConfigError: a key is unknown.
-        """
-        known = {field.name for field in fields(cls)}
-        for key in values:
-            if key not in known:
-                raise ConfigError(f"render style has no key {key!r}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 PRESETS = {
