@@ -1,4 +1,4 @@
-"""What Pillow reads better than OpenCV: the alpha of a TIFF, and JPEG 2000.
+"""What Pillow reads better than OpenCV: the alpha of a TIFF, JPEG 2000, and the orientation tag.
 
 OpenCV 4.11 has an OpenJPEG of 2022 inside, which damaged files can make end the process.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 _MOST_PIXELS = 1 << 25
+_ORIENTATION, _UPRIGHT = 0x0112, 1
 
 
 def is_jpeg2000(data: np.ndarray) -> bool:
@@ -56,6 +57,20 @@ def colours_and_alpha(data: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
             return None
         pixels = np.asarray(image.convert("RGBA"))
     return np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3]
+
+
+def orientation(data: np.ndarray) -> int:
+    """The EXIF orientation tag of an image, 1 to 8; 1 where it has none that can be read.
+
+    Args:
+        data: the bytes of the file, uint8.
+    """
+    try:
+        with _opened(data) as image:
+            value = image.getexif().get(_ORIENTATION, _UPRIGHT)
+    except DataError:
+        return _UPRIGHT  # OpenCV may have read it all the same
+    return value if value in range(1, 9) else _UPRIGHT
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 """What predict.py says of an image that the rules for images may surprise somebody with."""
-import io
-
 import numpy as np
 
+from src.data import pillow_formats
 from src.recogniser import Result, is_tall
 
 _WITH_EXIF = (b"Exif\0\0", b"eXIf", b"EXIF")
 _TIFF = (b"II*\0", b"MM\0*")
-_ORIENTATION, _UPRIGHT = 0x0112, 1
+_UPRIGHT = 1
 # An image at least so high in pixels that was read with little confidence is probably a photograph.
 _LIKE_A_PHOTOGRAPH, _LITTLE = 300, 0.5
 
@@ -42,12 +41,5 @@ def remarks(data: bytes, image: np.ndarray, result: Result, rotated: bool) -> li
 def orientation_of(data: bytes) -> int:
     """The EXIF orientation tag of an image file, 1 to 8; 1 where it has none."""
     if not data.startswith(_TIFF) and not any(mark in data for mark in _WITH_EXIF):
-        return _UPRIGHT
-    from PIL import Image, UnidentifiedImageError  # here: few images have such a tag
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            value = image.getexif().get(_ORIENTATION, _UPRIGHT)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return _UPRIGHT  # OpenCV has read it all the same
-    return value if value in range(1, 9) else _UPRIGHT
+        return _UPRIGHT  # without Pillow, which few images need
+    return pillow_formats.orientation(np.frombuffer(data, np.uint8))

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
 from src.common.system import muted
@@ -78,9 +78,24 @@ def quantise(build: Build, info: ModelInfo, batches: Sequence[np.ndarray]) -> on
             op_types_to_quantize=["Conv", "Relu", "MaxPool"], nodes_to_exclude=[first], per_channel=True,
             reduce_range=True, activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8, calibrate_method=quantization.CalibrationMethod.MinMax)
+        _saturate_guard(static)
         quantization.quantize_dynamic(static, both, op_types_to_quantize=["LSTM"], reduce_range=True,
                                       weight_type=quantization.QuantType.QInt8)
         result = onnx.load(both)
     set_info(result, replace(info, weights="int8"))
     result.metadata_props.add(key=GUARDS, value="one image, one reading")
     return result
+
+
+def _saturate_guard(path: Path) -> None:
+    """Doubles the guard of the last convolution in a file: it becomes the largest number of 8 bits, however rounded.
+
+    The weights of its channel are 0, so its scale is coarse, and rounded it can lie below what other channels reach.
+    """
+    model = onnx.load(path)
+    last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
+    stored = next(item for item in model.graph.initializer if item.name == f"{last.input[2]}_quantized")
+    values = numpy_helper.to_array(stored).copy()
+    values[-1] *= 2
+    stored.CopyFrom(numpy_helper.from_array(values, stored.name))
+    onnx.save(model, path)
