@@ -142,8 +142,9 @@ def choose_decoder(config: Any, charset: Charset, source: WordSource | None = No
     if model and not os.path.isfile(model):
         raise ConfigError(f"language_model {model} does not exist; make one with train_language_model.py")
     decoder = BeamDecoder(charset, config.beam_width, model or None, temperature=config.temperature)
+    near = os.path.relpath(model) if model else ""
     return Decoding(decoder, f"beam decoder, {config.beam_width} prefixes" +
-                    (f", language model {os.path.relpath(model)}" if model else ""),
+                    (f", language model {model if near.startswith('..') else near}" if model else ""),
                     unsure=decoder.use.unsure if model else UNSURE)
 
 

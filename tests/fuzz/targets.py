@@ -34,6 +34,7 @@ from src.deploy.onnx.network import OnnxNetwork
 from src.distributed.rank_table import read_rank_table
 from src.model_utils.config import load_config
 from src.reading.language_model import CharacterModel
+from src.reading.model_training import train_model
 from tests.words import draw_word
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -266,7 +267,7 @@ def networks() -> list[bytes]:
 def language_models() -> list[bytes]:
     """Files of the language model."""
     with tempfile.TemporaryDirectory() as folder:
-        model, _ = CharacterModel.train(["one", "two", "three", "1995"], Charset(LETTERS), 3)
+        model, _ = train_model(["one", "two", "three", "1995"], Charset(LETTERS), 3)
         model.save(Path(folder, "x.lm"))
         return [Path(folder, "x.lm").read_bytes()]
 

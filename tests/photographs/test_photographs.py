@@ -134,7 +134,7 @@ def test_faults_of_one_photograph_leave_the_others(stand_in, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "c.png"), photograph()[0])
     code = predict.main(["--find_words", str(tmp_path), f"--picture={tmp_path / 'out.jpg'}", "--output=csv"])
     out, err = capsys.readouterr()
-    assert code == 1 and out.splitlines()[0] == "path,text,confidence,box" and len(out.splitlines()) == 4
+    assert code == 1 and out.splitlines()[0] == "path,text,confidence,box,unsure" and len(out.splitlines()) == 4
     assert f"note: no words found on {tmp_path / 'b.png'}" in err and "1 of 3 images could not be read" in err
     assert sorted(path.name for path in tmp_path.glob("out*")) == ["out_2.jpg", "out_3.jpg"]
 
