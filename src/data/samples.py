@@ -116,10 +116,11 @@ class SampleReader:
                 return
             self.corrupted.append(self.source.reference(number))
             count = len(self.corrupted)
-        if count <= _NAMED_WARNINGS:
-            print(f"warning: skipped {reason}", file=sys.stderr)
-        if count == _NAMED_WARNINGS:
-            print("warning: further unreadable images are counted, not named", file=sys.stderr)
+            # With the lock held: print writes a line and its end one after the other, and threads came in between.
+            if count <= _NAMED_WARNINGS:
+                print(f"warning: skipped {reason}", file=sys.stderr)
+            if count == _NAMED_WARNINGS:
+                print("warning: further unreadable images are counted, not named", file=sys.stderr)
 
     def nothing_readable(self) -> DataError:
         """The error of a set without readable images."""
