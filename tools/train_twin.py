@@ -5,7 +5,6 @@ each image is used a few times, augmented on the device. Interrupted or out of s
 The result is imported with tools/import_twin.py; docs/accelerator_training.md has all commands.
 """
 import argparse
-import json
 import math
 import os
 import pickle
@@ -29,12 +28,13 @@ from src.render.words import read_lexicon
 from src.training.stop import StopSignals
 from tools.torch_augment import augment_batch
 from tools.torch_twin import CRNN, to_mindspore
-from tools.twin_parts import Pack, Ring, accuracy, frame_targets, initialise, load_weights, rate, save_npz, save_parts
+from tools.twin_log import Log, write_config
+from tools.twin_parts import Pack, Ring, frame_targets, initialise, load_weights, rate, save_npz, save_parts
 from tools.twin_stages import Stage, parse_stages
 from tools.word_feed import CHARSET, Chunk, Layout, WordFeed, draw_chunk, plan_feed
 
-COLUMNS = ("step", "minutes", "images", "drawn", "loss", "learning_rate", "images_per_s", "drawn_per_s", "val_acc")
 _EPILOG = "Exit code 0: complete or out of session time; 143 or 130: stopped by SIGTERM or Ctrl-C, and saved; 2: error."
+_LEARNT = ("model", "average", "head", "optimizer")
 _PLANNED = 1_000_000  # words in the order they are drawn, before they come again
 
 
@@ -51,7 +51,9 @@ class TwinTrainer:
         self.layout = Layout(options.width)
         self.stages = parse_stages(options.stage)
         self.stage_number, self.stage_seconds = 0, 0.0
-        self.pack: Pack | None = None
+        # Read now, not when a stage first wants them: a wrong file is to be told before anything is drawn.
+        self.pack = Pack(options.real, device, self.layout) if any(stage.real for stage in self.stages) else None
+        self.held_out = Pack(options.real_val, device, self.layout) if options.real_val else None
         self.state_path = options.state or os.path.join(options.output_dir, "state.pt")
         self._augmenting = torch.Generator(device)
         torch.manual_seed(options.seed)
@@ -80,8 +82,8 @@ class TwinTrainer:
     @property
     def progress(self) -> float:
         """Share of the run, or of its present stage, that is done: of its time, or with --steps of its steps."""
-        if self.stages:
-            return self.stage_seconds / (60 * self.stages[self.stage_number].minutes)
+        if self.stage:
+            return self.stage_seconds / (60 * self.stage.minutes)
         return self.step / self.options.steps if self.options.steps else self.seconds / (60 * self.options.minutes)
 
     @property
@@ -100,15 +102,13 @@ class TwinTrainer:
     def next_stage(self) -> bool:
         """Ends a stage: keeps its weights and state under its name, goes on with the next one; False after the last."""
         save_npz(Path(self.options.output_dir) / f"{self.stage.name}.npz", to_mindspore(self.average))
-        torch.save(self._state(), self._state_of(self.stage.name))
+        self._write_state(self._state_of(self.stage.name))
         if self.stage_number + 1 == len(self.stages):
             return False
         self.stage_number += 1
         self.stage_seconds = 0.0
         if self.stage.start:
-            state = torch.load(self._state_of(self.stage.start), map_location=self.device, weights_only=True)
-            for name in ("model", "average", "head", "optimizer"):
-                getattr(self, name).load_state_dict(state[name])
+            self._take_over(self._state_of(self.stage.start))
         return True
 
     def _state_of(self, stage: str) -> str:
@@ -174,14 +174,21 @@ class TwinTrainer:
         save_npz(folder / "weights.npz", weights)
         if self.options.part_mib:
             save_parts(folder, weights, self.options.part_mib * 2**20)
-        torch.save(self._state(), self.state_path + ".part")
-        os.replace(self.state_path + ".part", self.state_path)
+        self._write_state(self.state_path)
 
-    def _state(self) -> dict[str, object]:
-        return {"model": self.model.state_dict(), "average": self.average.state_dict(), "head": self.head.state_dict(),
-                "optimizer": self.optimizer.state_dict(), "step": self.step, "images": self.images,
-                "drawn": self.drawn, "seconds": self.seconds, "stage_number": self.stage_number,
-                "stage_seconds": self.stage_seconds}
+    def _write_state(self, path: str) -> None:
+        """Writes all that is needed to go on from here; the file is there whole or not at all."""
+        state = {name: getattr(self, name).state_dict() for name in _LEARNT}
+        torch.save({**state, "step": self.step, "images": self.images, "drawn": self.drawn, "seconds": self.seconds,
+                    "stage_number": self.stage_number, "stage_seconds": self.stage_seconds}, path + ".part")
+        os.replace(path + ".part", path)
+
+    def _take_over(self, path: str) -> dict[str, object]:
+        """Takes weights and optimizer over from a state; returns the state, for how far it is."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for name in _LEARNT:
+            getattr(self, name).load_state_dict(state[name])
+        return state
 
     def resume(self) -> bool:
         """Goes on from the state file, where there is one.
@@ -195,9 +202,7 @@ class TwinTrainer:
         if not os.path.isfile(path):
             return False
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            for name in ("model", "average", "head", "optimizer"):
-                getattr(self, name).load_state_dict(state[name])
+            state = self._take_over(path)
             self.step, self.images, self.drawn = state["step"], state["images"], state["drawn"]
             self.seconds = state["seconds"]
             self.stage_number, self.stage_seconds = state.get("stage_number", 0), state.get("stage_seconds", 0.0)
@@ -208,96 +213,13 @@ class TwinTrainer:
         return True
 
 
-def cut_log(path: Path, step: int) -> None:
-    """Leaves the header and the rows up to a step in a log: what was done after that is done once more.
-
-    The log is begun where there is none.
-    """
-    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
-    rows = [line.split("\t") for line in lines]
-    rows = [COLUMNS] + [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step]
-    partial = path.with_name(f".{path.name}")
-    partial.write_text("".join("\t".join(row) + "\n" for row in rows))
-    os.replace(partial, path)
-
-
-def write_config(path: Path, config: dict[str, object], resumed: bool) -> None:
-    """Writes what a run is trained with as JSON; that of the parts before this one stays under ``earlier``."""
-    earlier = []
-    if resumed and path.exists():
-        try:
-            last = json.loads(path.read_text())
-            earlier = [*last.pop("earlier"), last]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            earlier = []  # damaged: nothing that is needed to go on
-    path.write_text(json.dumps({**config, "earlier": earlier}, indent=1) + "\n")
-
-
-class Log:
-    """Lines about a run, on the terminal and in log.tsv.
-
-    Args:
-        trainer: what trains.
-        validation: held-out drawn words.
-        real: held-out real words, where there are some.
-    """
-
-    def __init__(self, trainer: TwinTrainer, validation: Chunk, real: Pack | None):
-        self._trainer, self._validation, self._real = trainer, validation, real
-        path = Path(trainer.options.output_dir) / "log.tsv"
-        cut_log(path, trainer.step)
-        self._file = open(path, "a", buffering=1)  # noqa: SIM115 - closed by close
-        self._losses: list[torch.Tensor] = []
-        self._images, self._drawn, self._time = trainer.images, trainer.drawn, time.monotonic()
-
-    def add(self, loss: torch.Tensor) -> bool:
-        """Takes the loss of a step; whether it is time for a line."""
-        self._losses.append(loss)
-        return len(self._losses) >= self._trainer.options.log_steps
-
-    def line(self, read: bool) -> None:
-        """Writes a line about the steps since the last one; with ``read`` also what held-out words are read right."""
-        trainer = self._trainer
-        loss = float(torch.stack(self._losses).mean())  # waits for the device
-        passed = max(time.monotonic() - self._time, 1e-9)
-        accurate = f"{self.read():.4f}" if read else ""
-        row = (trainer.step, f"{trainer.seconds / 60:.2f}", trainer.images, trainer.drawn, f"{loss:.4f}",
-               f"{trainer.optimizer.param_groups[0]['lr']:.2e}", f"{(trainer.images - self._images) / passed:.0f}",
-               f"{(trainer.drawn - self._drawn) / passed:.0f}", accurate)
-        self._file.write("\t".join(map(str, row)) + "\n")
-        print(" ".join(f"{name} {value}" for name, value in zip(COLUMNS, row, strict=True)), flush=True)
-        self._losses, self._images, self._drawn = [], trainer.images, trainer.drawn
-        # What saving and reading took is no training time of the next line, but it is of the budget.
-        self._time = time.monotonic()
-
-    def read(self) -> float:
-        """Share of the held-out drawn words read right; real ones, set by set, are printed."""
-        trainer = self._trainer
-        if self._real:
-            sets = self._real.accuracies(trainer.average, trainer.device)
-            right, count = (sum(values) for values in zip(*sets.values(), strict=True))
-            print(f"real words {right} of {count}: " + ", ".join(f"{name} {r}/{n}" for name, (r, n) in sets.items()))
-        return accuracy(trainer.average, self._validation, trainer.device)
-
-    def close(self) -> float:
-        """Writes the last line; returns the share of held-out drawn words read right."""
-        trainer, read = self._trainer, self.read()
-        self._file.write(f"{trainer.step}\t{trainer.seconds / 60:.2f}\t{trainer.images}\t{trainer.drawn}" + "\t" * 5
-                         + f"{read:.4f}\n")
-        self._file.close()
-        return read
-
-
 def run(trainer: TwinTrainer, feed: WordFeed, validation: Chunk, signals: StopSignals) -> bool:
     """Trains until the budget, the session or a signal ends it; returns whether the run is complete."""
     options = trainer.options
     ring, before = Ring(options.ring, trainer.device, trainer.layout), trainer.drawn
     while ring.filled < min(ring.capacity, options.prefill) and not signals.received:
         ring.add(feed.take(wait=True))
-    if trainer.stages and any(stage.real for stage in trainer.stages):
-        trainer.pack = Pack(options.real, trainer.device, trainer.layout)
-    real = Pack(options.real_val, trainer.device, trainer.layout) if options.real_val else None
-    log = Log(trainer, validation, real)
+    log = Log(trainer, validation)
     start, earlier = time.monotonic(), trainer.seconds
     stage_start, stage_earlier = start, trainer.stage_seconds
     session_end = start + 60 * options.session_minutes if options.session_minutes else math.inf
@@ -393,7 +315,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             raise ConfigError(f"--{name} {getattr(options, name)} must be between 0 and 1")
     if not 0 < options.warmup < 1 or not 0 <= options.decay_from < 1:
         raise ConfigError("--warmup and --decay_from are shares of the run, above 0 and below 1")
-    if any(stage.real for stage in parse_stages(options.stage)) and not os.path.isfile(options.real):
+    if any(stage.real for stage in parse_stages(options.stage)) and not options.real:
         raise ConfigError(f"--real {options.real!r} is no file, but a stage wants real words: make one with "
                           "tools/pack_words.py")
     if options.width < 9:

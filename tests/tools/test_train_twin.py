@@ -22,7 +22,8 @@ from tools import pack_words, train_twin, word_feed  # noqa: E402
 from tools.plot_training import read_log  # noqa: E402
 from tools.torch_augment import augment_batch  # noqa: E402
 from tools.torch_twin import CRNN, to_mindspore  # noqa: E402
-from tools.train_twin import COLUMNS, TwinTrainer, cut_log, main, parse, write_config  # noqa: E402
+from tools.train_twin import TwinTrainer, main, parse  # noqa: E402
+from tools.twin_log import COLUMNS, cut_log, write_config  # noqa: E402
 from tools.twin_pack import read_pack  # noqa: E402
 from tools.twin_parts import Pack, Ring, accuracy, frame_targets, rate, save_parts  # noqa: E402
 from tools.twin_stages import Stage, parse_stage, parse_stages  # noqa: E402
@@ -285,6 +286,8 @@ def test_stages_are_read():
             parse_stages(["name=flat,minutes=6,rate=2e-3", second])
     with pytest.raises(ConfigError, match="--real '' is no file, but a stage wants real words"):
         parse(["-o", "x", "--stage=name=a,minutes=1,rate=1,real=0.5"])
+    with pytest.raises(CheckpointError, match="nowhere.npz is no pack of words"):
+        TwinTrainer(parse(["-o", "x", "--stage=name=a,minutes=1,rate=1,real=0.5", "--real=nowhere.npz"]), CPU)
 
 
 @pytest.fixture
