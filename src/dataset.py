@@ -84,7 +84,7 @@ def evaluation_split(name: str, path: str, say: Callable[[str], None]) -> str:
 
 def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards: int = 1, shard_id: int = 0,
                    is_training: bool = True, config: Any = None, augment: Augment | None = None,
-                   split: str | None = None) -> WordBatches:
+                   split: str | None = None, cores: int = 0) -> WordBatches:
     """Opens a data set and makes its batches.
 
     Args:
@@ -99,6 +99,8 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
             default_config.yaml.
         augment: distorts training images, see :class:`WordBatches`; None takes what ``config.augment`` says.
         split: 'train', 'val' or 'test' where one folder holds them all; None takes 'train' or 'test'.
+        cores: workers where ``num_parallel_workers`` is 0; 0 is one for each core that this process may use. Ranks of
+            one host share its cores: :func:`src.distributed.ranks.share_of_cores`.
 
     Returns:
         The batches; what was left out is in their ``report``.
@@ -113,6 +115,8 @@ def create_dataset(name: str, dataset_path: str, batch_size: int = 1, num_shards
         spec = replace(spec, long_width=0)
     if words.blank is not None and words.blank != charset.blank:
         raise ConfigError(f"blank {words.blank} must be {charset.blank}, the number of characters in label_dict")
+    if not loading.workers:
+        loading = replace(loading, workers=cores)
     if words.max_text_length < 1:
         raise ConfigError(f"max_text_length {words.max_text_length} must be at least 1")
 

@@ -113,6 +113,7 @@ def main(folder: Path, data: str, mode: str) -> None:
     from src.crnn import build_network
     from src.crnn_for_train import GradientReducer
     from src.distributed.communication import ranks_of, take_over_statistics
+    from src.distributed.ranks import share_of_cores
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
 
@@ -129,6 +130,7 @@ def main(folder: Path, data: str, mode: str) -> None:
         return
     results["total"] = ranks.total(ranks.rank + 1, 0.5)
     results["gather"] = ranks.gather({"rank": ranks.rank, "text": "wörd \udcff" * 50 * ranks.rank, "third": 1 / 3})
+    results["cores"] = share_of_cores(ranks)
     marker = folder / "marker"
     results["in_turn"] = ranks.in_turn(lambda: marker.exists() or marker.write_text("here") == 0)
     from mindspore import Tensor

@@ -14,13 +14,17 @@ own, which training does not use; those of rank 0 are saved, and all ranks take 
 import contextlib
 import json
 import os
+import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from src.common.errors import CRNNError
+from src.common.system import usable_cores
 
 T = TypeVar("T")
 
@@ -109,8 +113,11 @@ class Ranks:
         return action()
 
     @contextlib.contextmanager
-    def watch(self) -> Iterator[None]:
+    def watch(self, where: str = "") -> Iterator[None]:
         """Turns the failure of a collective operator inside the block into one sentence.
+
+        Args:
+            where: words that say how far the run was; may be empty.
 
         Raises:
             CRNNError: a rank does not answer.
@@ -121,8 +128,8 @@ class Ranks:
             text = str(error)
             if self.is_alone or not any(name in text for name in ("AllReduce", "AllGather", "ollective")):
                 raise
-            raise CRNNError(f"rank {self.rank}: another rank does not answer; it ended or hangs, and its log says "
-                            "why") from error
+            what = " ".join(filter(None, ("another rank does not answer", where)))
+            raise CRNNError(f"rank {self.rank}: {what}; it ended or hangs, and its log says why") from error
 
     def _exchange(self, operator: str, values: np.ndarray) -> np.ndarray:
         # Only here: a process alone, such as eval_onnx.py, needs no MindSpore.
@@ -133,6 +140,32 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def share_of_cores(ranks: Ranks) -> int:
+    """How many cores this process should count on: those it may use, each divided by the ranks that may use it too.
+
+    All ranks must call it together.
+
+    Returns:
+        At least 1. Eight ranks that may use all 192 cores of their host have 24 each; ranks that their launcher gave
+        cores of their own have all of these.
+
+    Raises:
+        CRNNError: a rank does not answer.
+    """
+    cores = usable_cores()
+    host = _host()
+    users = Counter(core for other, others in ranks.gather([host, cores]) if other == host for core in others)
+    return max(1, int(sum(1 / users[core] for core in cores) + 1e-6))
+
+
+def _host() -> str:
+    """What tells this host from others: Linux draws it at each boot; containers of one host have the same."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return socket.gethostname()
 
 
 @contextlib.contextmanager

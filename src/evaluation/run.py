@@ -10,7 +10,7 @@ from src.common.progress import Progress
 from src.convert.genuine import converted, genuine_file
 from src.data.embedded import fill_in_data
 from src.dataset import create_dataset
-from src.distributed.ranks import ALONE, Ranks
+from src.distributed.ranks import ALONE, Ranks, share_of_cores
 from src.evaluation.loop import evaluate
 from src.evaluation.predictions import PredictionFile
 from src.metric import EvalResult
@@ -36,7 +36,7 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
     ranks.in_turn(lambda: fill_in_data(config, "eval_dataset"))
     ranks.in_turn(lambda: _convert_genuine(config))
     dataset = create_dataset(config.eval_dataset, config.eval_dataset_path, config.batch_size, ranks.size, ranks.rank,
-                             is_training=False, config=config)
+                             is_training=False, config=config, cores=share_of_cores(ranks))
     decoding = choose_decoder(config, charset, dataset.source)
     print(f"{network}\ndata: {config.eval_dataset} {config.eval_dataset_path}\n"
           f"{dataset.report.summary()}\n{decoding.description}", flush=True)

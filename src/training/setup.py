@@ -13,7 +13,7 @@ from src.data.batches import WordBatches
 from src.data.preprocess import InputSpec
 from src.dataset import create_dataset, evaluation_split
 from src.distributed.communication import take_over_statistics
-from src.distributed.ranks import ALONE, Ranks
+from src.distributed.ranks import ALONE, Ranks, share_of_cores
 from src.eval_callback import EvalCallback
 from src.evaluation.loop import evaluate
 from src.loss import CTCLoss, FrameLoss
@@ -41,7 +41,7 @@ from src.training.trainer import Position, Trainer
 def training_data(config: Config, ranks: Ranks = ALONE) -> WordBatches:
     """Opens the training set and prints what is used of it; see :func:`src.dataset.create_dataset` for the errors."""
     dataset = create_dataset(config.train_dataset, config.train_dataset_path, config.batch_size, ranks.size, ranks.rank,
-                             config=config)
+                             config=config, cores=share_of_cores(ranks))
     print(dataset.report.summary(), flush=True)
     return dataset
 
@@ -88,7 +88,7 @@ def evaluation_while_training(config: Config, network: nn.Cell, folder: Path, sa
     """
     split = evaluation_split(config.train_eval_dataset, config.train_eval_dataset_path, say)
     dataset = create_dataset(config.train_eval_dataset, config.train_eval_dataset_path, config.batch_size, ranks.size,
-                             ranks.rank, is_training=False, config=config, split=split)
+                             ranks.rank, is_training=False, config=config, split=split, cores=share_of_cores(ranks))
     say(dataset.report.summary())
     charset = Charset.from_config(config.label_dict)
     forward = network_forward(network, config.batch_size)

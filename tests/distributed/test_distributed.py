@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from src.common.errors import ConfigError, CRNNError
+from src.common.system import available_cores
 from src.crnn import build_network
 from src.crnn_for_train import synchronise_batch_norm
-from src.distributed.ranks import ALONE, Ranks, quiet_unless_first
+from src.distributed import ranks as ranks_module
+from src.distributed.ranks import ALONE, Ranks, quiet_unless_first, share_of_cores
 from src.model_utils.config import load_config
 from src.model_utils.context import set_up_context
 from src.network.checkpoint import read_checkpoint, write_checkpoint
+from src.training import setup
 from tests.conftest import REPO
 from tests.distributed_worker import evaluate, frozen_run
 from tests.ranks import run_ranks
@@ -70,6 +73,34 @@ def test_what_ranks_tell_each_other(pair):
         assert result["in_turn"] == (rank == 1), "rank 0 came first"
         total = [[[3.0] * 3] * 2, [0.0, 2.0, 4.0, 6.0]]
         assert result["reduced"] == [total, [[[1.5] * 3] * 2, [0.0, 1.0, 2.0, 3.0]]]
+
+
+def test_ranks_divide_the_cores_of_their_host(pair):
+    assert [result["cores"] for result in pair.ranks] == [max(1, available_cores() // 2)] * 2
+
+
+@pytest.mark.parametrize(("own", "others", "share"), [
+    (range(192), [("here", range(192))] * 7, 24),
+    (range(192), [("there", range(192))] * 8, 192),  # another host
+    (range(24), [("here", range(24, 48)), ("here", range(48, 72))], 24),  # the launcher has divided them
+    (range(0, 6), [("here", range(3, 9))], 4),
+    (range(2), [("here", range(2))] * 7, 1)])
+def test_a_rank_counts_on_its_share_of_the_cores(monkeypatch, own, others, share):
+    class Several(Ranks):
+        def gather(self, value):
+            return [value, *([host, list(cores)] for host, cores in others)]
+
+    monkeypatch.setattr(ranks_module, "usable_cores", lambda: list(own))
+    monkeypatch.setattr(ranks_module, "_host", lambda: "here")
+    assert share_of_cores(Several(0, 1 + len(others))) == share
+    assert share_of_cores(ALONE) == len(own)
+
+
+def test_workers_are_divided_by_the_ranks_unless_their_number_is_given(data, monkeypatch):
+    monkeypatch.setattr(setup, "share_of_cores", lambda ranks: 24)
+    for options, workers in (([], 24), (["--num_parallel_workers=3"], 3)):
+        config = load_config(["--train_dataset=synth", f"--train_dataset_path={data}", "--batch_size=3", *options])
+        assert setup.training_data(config, Ranks(1, 2)).workers == workers
 
 
 def test_all_take_over_the_statistics_of_rank_0(pair):
