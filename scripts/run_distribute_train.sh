@@ -19,16 +19,18 @@ the end of its log is shown, and the exit code is its. Ctrl-C and SIGTERM are ha
   RESUME_CKPT       the checkpoint to go on from
   --key=value       any option of train.py (python train.py --help)
 
-With a rank table its devices of this host are started; without one, msrun, which comes with MindSpore, starts as many
-processes as DEVICE_NUM says (default 8). On the CPU they share the cores. From the environment:
+msrun, which comes with MindSpore, starts the processes: those that a rank table lists for this host, or as many as
+DEVICE_NUM says (default 8). On the CPU they share the cores. From the environment:
 
   DEVICE_NUM=N      number of devices
+  LAUNCHER=rank_table   Ascend: hand the rank table to MindSpore, which then takes another compiler (docs/ascend.md)
   LAUNCHER=mpirun   Ascend, GPU: start with Open MPI's mpirun instead of msrun
   SERVER_ID=NAME    which server of the rank table this host is, where its addresses do not tell
-  MASTER_PORT=N     port of msrun's scheduler; default: a free one, with several hosts 8118
+  MASTER_PORT=N     port of msrun's scheduler; default: a free one, with several hosts 8118, and the next one besides
   NODE_NUM=N        number of hosts, each with DEVICE_NUM devices; start this on all of them, with
   NODE_RANK=K       which of them this is, from 0, and
-  MASTER_ADDR=IP    the address of the first of them; without a rank table, with msrun only
+  MASTER_ADDR=IP    the address of the first of them; with msrun only. A rank table says all three itself; MASTER_ADDR
+                    stands for the first server_id where that is no address
   CRNN_STOP_SECONDS=N   time for the ranks to end after Ctrl-C or SIGTERM; default 120
   GLOG_v=2          print MindSpore's warnings too; default 3, its errors only
 END
@@ -56,12 +58,13 @@ for word in "${positional[@]:3}"; do
 done
 launcher=${LAUNCHER:-msrun}
 case $launcher in
-  msrun | mpirun) ;;
-  *) die "LAUNCHER $launcher is not known; choose msrun or mpirun" ;;
+  msrun | mpirun | rank_table) ;;
+  *) die "LAUNCHER $launcher is not known; choose msrun, mpirun or rank_table" ;;
 esac
 if [ "$platform" != Ascend ]; then
   [ -z "$table" ] || die "RANK_TABLE_FILE $table is for Ascend; leave it out on $platform"
-elif [ -z "$table" ] && [ -z "${LAUNCHER:-}" ] && [ -n "${RANK_TABLE_FILE:-}" ]; then
+  [ "$launcher" != rank_table ] || die "LAUNCHER rank_table is for Ascend; leave it out on $platform"
+elif [ -z "$table" ] && [ "$launcher" != mpirun ] && [ -n "${RANK_TABLE_FILE:-}" ]; then
   table=$RANK_TABLE_FILE
   say "Rank table $table, from the environment's RANK_TABLE_FILE"
 fi
@@ -79,8 +82,10 @@ if [ -n "$resume" ]; then
 fi
 how=("--launcher=$launcher")
 if [ -n "$table" ]; then
-  [ -z "${LAUNCHER:-}" ] || die "a rank table needs no LAUNCHER; leave one of them out"
-  how=(--launcher=rank_table "--rank_table=$(absolute "$table")")
+  [ "$launcher" != mpirun ] || die "mpirun takes no rank table; leave LAUNCHER out to start with msrun"
+  how+=("--rank_table=$(absolute "$table")")
+elif [ "$launcher" = rank_table ]; then
+  die "LAUNCHER rank_table needs a RANK_TABLE_FILE"
 elif [ "$platform" = CPU ]; then
   how+=(--share_cores)
 fi

@@ -5,11 +5,18 @@ whoever starts it: msrun, mpirun, or, for a rank table, this program. Linux only
 """
 import argparse
 import os
-import socket
 import sys
 
 from src.common.errors import ConfigError, run_main
 from src.distributed import environment, rank_process
+from src.distributed.host_link import HostLink
+from src.distributed.hosts import (
+    device_num,
+    devices_of_this_host,
+    hosts_of_environment,
+    hosts_of_rank_table,
+    scheduler_port,
+)
 from src.distributed.rank_table import read_rank_table
 from src.distributed.rank_watch import Launch, say
 
@@ -17,11 +24,7 @@ from src.distributed.rank_watch import Launch, say
 def start_rank_table(path: str, folder: str, command: list[str]) -> Launch:
     """Starts one process for each device that the rank table lists for this host."""
     table = read_rank_table(path)
-    devices = table.of_this_host()
-    text = os.environ.get("DEVICE_NUM", "")
-    if text and text != str(len(devices)):
-        raise ConfigError(f"environment variable DEVICE_NUM is {text}, but rank table {path} lists {len(devices)} "
-                          "devices of this host; unset DEVICE_NUM")
+    devices = devices_of_this_host(table)
     launch = Launch([device.rank_id for device in devices], folder, _clean_environment(), "the launcher")
     for device in devices:
         launch.start([sys.executable, rank_process.__file__, *command], f"rank_{device.rank_id}.log",
@@ -30,20 +33,32 @@ def start_rank_table(path: str, folder: str, command: list[str]) -> Launch:
     return launch
 
 
-def start_msrun(folder: str, command: list[str], share_cores: bool) -> Launch:
-    """Lets msrun start the ranks of this host and, on the first of several hosts, its scheduler."""
-    number, hosts, host, address = device_num(), host_num(), host_rank(), scheduler_address()
-    port, variables = scheduler_port(), _clean_environment()
+def start_msrun(folder: str, command: list[str], rank_table: str, share_cores: bool) -> Launch:
+    """Lets msrun start the ranks of this host and, on the first of several hosts, its scheduler.
+
+    Args:
+        folder: working folders are this and the rank.
+        command: the program and its arguments.
+        rank_table: a file that lists hosts and devices; empty, environment variables say how many there are.
+        share_cores: give each rank its share of the cores.
+    """
+    hosts = hosts_of_rank_table(read_rank_table(rank_table)) if rank_table else hosts_of_environment()
+    number, port, variables = len(hosts.devices), scheduler_port(hosts.number), _clean_environment()
     # msrun takes a python from PATH to start its processes; ours is certain to exist.
     variables["PATH"] = f"{os.path.dirname(sys.executable)}:{variables.get('PATH', os.defpath)}"
     if share_cores:
         variables[rank_process.SHARE_VARIABLE] = str(number)
-    launch = Launch([host * number + device for device in range(number)], folder, variables, "msrun")
+    if rank_table:  # otherwise the numbers that msrun gives are right
+        variables[rank_process.DEVICES_VARIABLE] = " ".join(map(str, hosts.devices))
+    launch = Launch(hosts.ranks, folder, variables, "msrun")
+    if hosts.number > 1:
+        launch.link = HostLink(hosts, port)
     # Not joined: msrun would answer a failure, and Ctrl-C too, by SIGKILL, which leaves no time for a checkpoint, would
     # then wait half a minute for its scheduler, and would let the ranks run on when it gets SIGTERM.
     launch.top = launch.start(
-        [sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={hosts * number}",
-         f"--local_worker_num={number}", f"--node_rank={host}", f"--master_addr={address}", f"--master_port={port}",
+        [sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={hosts.number * number}",
+         f"--local_worker_num={number}", f"--node_rank={hosts.rank}", f"--master_addr={hosts.address}",
+         f"--master_port={port}",
          f"--log_dir={launch.notes}", "--join=False", "python3", rank_process.__file__, *command], "msrun.log")
     return launch
 
@@ -62,63 +77,6 @@ def start_mpirun(folder: str, command: list[str]) -> Launch:
     return launch
 
 
-def host_num() -> int:
-    """Number of hosts that train together: ``NODE_NUM``, else 1."""
-    return _number("NODE_NUM", 1, 4096) if os.environ.get("NODE_NUM") else 1
-
-
-def host_rank() -> int:
-    """Which of the hosts this is, from 0: ``NODE_RANK``, which several hosts need.
-
-    Raises:
-        ConfigError: it is missing, or not below the number of hosts.
-    """
-    if host_num() == 1:
-        return 0
-    if not os.environ.get("NODE_RANK"):
-        raise ConfigError(f"environment variable NODE_NUM is {host_num()}: NODE_RANK has to say which of the hosts "
-                          "this is, from 0")
-    return _number("NODE_RANK", 0, host_num() - 1)
-
-
-def scheduler_address() -> str:
-    """The address of the first host, where msrun's scheduler runs: ``MASTER_ADDR``, which several hosts need.
-
-    Raises:
-        ConfigError: it is missing.
-    """
-    if host_num() == 1:
-        return "127.0.0.1"
-    if not os.environ.get("MASTER_ADDR"):
-        raise ConfigError(f"environment variable NODE_NUM is {host_num()}: MASTER_ADDR has to be the address of the "
-                          "first host, as the others reach it")
-    return os.environ["MASTER_ADDR"]
-
-
-def scheduler_port() -> int:
-    """The port of msrun's scheduler: ``MASTER_PORT``, else a free one, or 8118 on several hosts, which must agree."""
-    if os.environ.get("MASTER_PORT"):
-        return _number("MASTER_PORT", 1024, 65535)
-    if host_num() > 1:
-        return 8118
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def device_num() -> int:
-    """Number of processes to start: ``DEVICE_NUM``, else 8."""
-    return _number("DEVICE_NUM", 1, 4096) if os.environ.get("DEVICE_NUM") else 8
-
-
-def _number(variable: str, low: int, high: int) -> int:
-    """The value of an environment variable."""
-    text = os.environ[variable]
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise ConfigError(f"environment variable {variable}: expected a number from {low} to {high}, got {text!r}")
-    return int(text)
-
-
 def _clean_environment() -> dict[str, str]:
     """Our environment without what another run left in it, by which a process would take itself for another rank."""
     # Errors only: at each start and end the processes warn in dozens of lines of connections that come and go.
@@ -130,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     """Starts and watches a run; the words after ``--`` are the program and its arguments."""
     parser = argparse.ArgumentParser(prog="python -m src.distributed.launch", description=__doc__.splitlines()[0])
     parser.add_argument("--launcher", choices=("msrun", "mpirun", "rank_table"), required=True)
-    parser.add_argument("--rank_table", default="", metavar="FILE", help="for --launcher=rank_table")
+    parser.add_argument("--rank_table", default="", metavar="FILE", help="msrun, rank_table: lists hosts and devices")
     parser.add_argument("--folder", required=True, help="working folders are this and the rank")
     parser.add_argument("--share_cores", action="store_true", help="msrun: give each rank its share of the cores")
     parser.add_argument("command", nargs="+", help="after --: the program and its arguments")
@@ -141,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     elif options.launcher == "mpirun":
         launch = start_mpirun(folder, options.command)
     else:
-        launch = start_msrun(folder, options.command, options.share_cores)
+        launch = start_msrun(folder, options.command, options.rank_table, options.share_cores)
     say(f"Running rank {', '.join(launch.names)}, logs in {folder}RANK/log.txt; what rank {launch.names[0]} prints:")
     return launch.watch()
 

@@ -16,6 +16,7 @@ FOLDER_VARIABLE = "CRNN_LAUNCH_FOLDER"  # working folders are this and the rank
 STATE_VARIABLE = "CRNN_LAUNCH_STATE"  # folder for the file that tells how we are
 PID_VARIABLE = "CRNN_LAUNCH_PID"  # process of the launcher
 SHARE_VARIABLE = "CRNN_LAUNCH_SHARE_CORES"  # number of ranks on this host to share its cores with; unset: no sharing
+DEVICES_VARIABLE = "CRNN_LAUNCH_DEVICES"  # numbers of the devices of this host by rank; unset: as the launcher says
 RANKS_VARIABLE = "CRNN_LAUNCH_RANK_VARIABLES"  # names of those that may hold our rank
 SCHEDULER = "_scheduler"
 ORPHAN_SECONDS = 60
@@ -49,6 +50,13 @@ def take_share_of_cores(name: str) -> None:
     if 1 < ranks <= len(cores) and name != SCHEDULER:
         rank = int(name) % ranks
         os.sched_setaffinity(0, cores[rank * len(cores) // ranks:(rank + 1) * len(cores) // ranks])
+
+
+def take_device(name: str) -> None:
+    """Sets ``DEVICE_ID`` to our device where the launcher has a list of them."""
+    devices = os.environ.get(DEVICES_VARIABLE, "").split()
+    if devices and name != SCHEDULER:
+        os.environ["DEVICE_ID"] = devices[int(name) % len(devices)]
 
 
 def write_state(name: str, **state) -> None:
@@ -109,6 +117,7 @@ def start(command: list[str], name: str) -> subprocess.Popen:
     os.dup2(log, 1)  # what we have to say ourselves
     os.dup2(log, 2)
     take_share_of_cores(name)
+    take_device(name)
     prctl = ctypes.CDLL(None).prctl
     return subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, cwd=folder, stdin=subprocess.DEVNULL,
                             stdout=log, stderr=log, preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))

@@ -14,6 +14,7 @@ from pathlib import Path
 from src.common.errors import ConfigError
 from src.distributed import rank_process
 from src.distributed.environment import RANK
+from src.distributed.host_link import HostLink
 from src.distributed.processes import descendants, find_process
 
 TAIL_LINES = 20
@@ -21,6 +22,7 @@ FAILURE_SECONDS = 10  # for the other ranks to end after one failed; they mostly
 STOP_SECONDS = 120  # for the ranks to write their checkpoint and end after Ctrl-C or SIGTERM; CRNN_STOP_SECONDS
 LAST_SECONDS = 30  # for the others after the first of them has ended so
 REST_SECONDS = 15  # for msrun's scheduler, or mpirun, to end after the ranks
+HOST_LOST_CODE = 2  # exit code when another host is gone
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -50,6 +52,7 @@ class Launch:
         self.launcher = launcher
         self.states: dict[str, State] = {}
         self.top: subprocess.Popen | None = None  # msrun or mpirun
+        self.link: HostLink | None = None  # to the other hosts
         self.exits: dict[int, int] = {}  # of our children, by process
         self.signals: list[int] = []
         self._shown = 0
@@ -73,24 +76,32 @@ class Launch:
                                     stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
 
     def watch(self) -> int:
-        """Waits until all ranks have ended, or one fails; leaves no process behind.
+        """Waits until all ranks have ended, or one fails, or another host is lost; leaves no process behind.
 
         Returns:
             0, or the exit code of the rank that failed first; after a signal the highest exit code.
         """
+        is_well = False
         try:
             while True:
                 self._look()
                 codes = self._codes()
                 if self.signals:
+                    is_well = True
                     return self._stop()
+                if self._is_host_lost():
+                    self._end_ranks()
+                    return HOST_LOST_CODE
                 if any(codes) or self._lost():
                     return self._fail()
                 if len(codes) == len(self.names) and None not in codes:
                     self._wait_for_rest()
+                    is_well = True
                     return 0
                 time.sleep(0.1)
         finally:
+            if self.link:
+                self.link.close(is_well)
             self._end_everything()
             self._temporary.cleanup()
 
@@ -139,6 +150,17 @@ class Launch:
         self._look()
         return len(self._codes()) < len(self.names)  # nobody is left who could start the others
 
+    def _is_host_lost(self) -> bool:
+        """Whether another host is gone; says which."""
+        if self.link is None:
+            return False
+        reason = self.link.lost()
+        if notice := self.link.notice():
+            say(notice)
+        if reason:
+            say(f"error: {reason}; the run is ended here, too. Its last checkpoint is to go on from")
+        return bool(reason)
+
     def _fail(self) -> int:
         """Tells who failed first and shows the end of its log; returns the exit code."""
         time.sleep(0.3)  # the cause and its effects come close together
@@ -161,12 +183,16 @@ class Launch:
             log = max(self.notes.glob("*.log"), key=lambda path: path.stat().st_size, default=log)
         if log.is_file():
             say(*(f"| {line}" for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]))
+        self._end_ranks()
+        return code
+
+    def _end_ranks(self) -> None:
+        """Asks the ranks to end and gives them a little time for it."""
         self._send_to_ranks(signal.SIGTERM, set())
         until = time.monotonic() + min(FAILURE_SECONDS, stop_seconds())
         while None in self._codes() and time.monotonic() < until and not self.signals:
             time.sleep(0.1)
             self._look()
-        return code
 
     def _stop(self) -> int:
         """Hands a signal on and waits for the ranks to end cleanly; a second signal ends them at once."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from src.common.errors import ConfigError
+from src.distributed import hosts, rank_process
 from src.distributed import launch as launcher
-from src.distributed import rank_process
 from src.distributed.rank_watch import describe
+from tests.ranks import free_port
 
 pytestmark = pytest.mark.usefixtures("signals_as_usual")
 
@@ -140,7 +141,8 @@ class Runs:
 
     def start(self, how, plan=(), words=(), **environment) -> subprocess.Popen:
         options = [f"--launcher={how}", f"--folder={self.folder}/part"]
-        options += [f"--rank_table={self.table}"] if how == "rank_table" else []
+        options += [f"--rank_table={self.table}"] if how in ("rank_table", "msrun with a table") else []
+        options[0] = options[0].removesuffix(" with a table")
         options += ["--share_cores"] if how == "msrun" else []
         stale = {"RANK_ID": "7", "RANK_SIZE": "9", "DEVICE_ID": "5", "MS_ROLE": "MS_WORKER", "MS_NODE_ID": "3",
                  "RANK_TABLE_FILE": "old", "OMPI_COMM_WORLD_RANK": "3"}  # fmt: skip
@@ -148,7 +150,7 @@ class Runs:
             **{k: v for k, v in os.environ.items() if k != "DEVICE_NUM"}, **stale, "PIDS": str(self.pids),
             "PYTHONPATH": str(self.folder / "packages"), "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "PLAN": json.dumps(dict(plan)), "TMPDIR": str(self.folder),
-            **({} if how == "rank_table" else {"DEVICE_NUM": "2"}), **environment,
+            **({"DEVICE_NUM": "2"} if how in ("msrun", "mpirun") else {}), **environment,
         }  # fmt: skip
         self.started.append(subprocess.Popen(
             [sys.executable, "-m", "src.distributed.launch", *options, "--", sys.executable, str(self.program), *words],
@@ -196,9 +198,10 @@ def runs(repo, tmp_path):
 
 
 HOW = ("rank_table", "msrun", "mpirun")
+HOW_WITH_TABLE = ("rank_table", "msrun with a table", "msrun", "mpirun")
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("how", HOW_WITH_TABLE)
 def test_what_the_program_gets(runs, how):
     (runs.folder / "part1").mkdir()
     (runs.folder / "part1" / "log.txt").write_text("before")
@@ -216,9 +219,11 @@ def test_what_the_program_gets(runs, how):
                            "RANK_TABLE_FILE": str(runs.table)},
             "msrun": {"RANK_ID": str(rank), "RANK_SIZE": "2", "DEVICE_ID": str(rank), "MS_ROLE": "MS_WORKER",
                       "MS_NODE_ID": str(rank), "CRNN_LAUNCH_SHARE_CORES": "2"},
+            "msrun with a table": {"RANK_ID": str(rank), "RANK_SIZE": "2", "DEVICE_ID": str(4 + 2 * rank),
+                                   "MS_ROLE": "MS_WORKER", "MS_NODE_ID": str(rank)},
             "mpirun": {"OMPI_COMM_WORLD_SIZE": "2"},
         }[how]  # fmt: skip
-    assert (runs.folder / "part_scheduler" / "log.txt").exists() == (how == "msrun")
+    assert (runs.folder / "part_scheduler" / "log.txt").exists() == how.startswith("msrun")
     assert not runs.left()
 
 
@@ -307,12 +312,56 @@ def test_ranks_do_not_outlive_a_killed_launcher(runs):
 @pytest.mark.parametrize("host", [0, 1])
 def test_msrun_on_one_of_two_hosts(runs, host):
     """Each starts its own ranks; the scheduler is the first one's."""
-    code, out, err = runs.run("msrun", NODE_NUM="2", NODE_RANK=str(host), MASTER_ADDR="192.0.2.7")
+    code, out, err = runs.run("msrun", NODE_NUM="2", NODE_RANK=str(host), MASTER_ADDR="127.0.0.1",
+                              MASTER_PORT=str(free_port()))
     assert code == 0, err
     assert {path.name for path in runs.folder.glob("part*")} == {
         f"part{2 * host}", f"part{2 * host + 1}", *(["part_scheduler"] if host == 0 else [])}
     told = json.loads((runs.folder / f"part{2 * host + 1}" / "log.txt").read_text().splitlines()[0])
     assert (told["RANK_ID"], told["RANK_SIZE"]) == (str(2 * host + 1), "4") and f"rank {2 * host}" in err
+
+
+@pytest.mark.parametrize("host", [0, 1])
+def test_a_rank_table_of_two_hosts_in_msruns_terms(runs, host):
+    table = json.loads(runs.table.read_text())
+    table["server_list"][0]["server_id"] = "127.0.0.1"
+    table["server_list"].append({"server_id": "second", "device": [
+        {"device_id": "1", "rank_id": "3"}, {"device_id": "5", "rank_id": "2"}]})
+    runs.table.write_text(json.dumps(table))
+    code, out, err = runs.run("msrun with a table", SERVER_ID=("127.0.0.1", "second")[host], NODE_RANK=str(host),
+                              MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
+    assert code == 0, err
+    for place, device in enumerate((["4", "6"], ["5", "1"])[host]):
+        told = json.loads((runs.folder / f"part{2 * host + place}" / "log.txt").read_text().splitlines()[0])
+        assert (told["RANK_ID"], told["RANK_SIZE"], told["DEVICE_ID"]) == (str(2 * host + place), "4", device)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_the_launcher_of_one_of_two_hosts_is_killed(runs, lost):
+    """Whichever it is, the other one ends its ranks, which would wait for ever."""
+    common = {"NODE_NUM": "2", "DEVICE_NUM": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    plan = {rank: ["wait", ""] for rank in ("0", "1", "scheduler")}
+    both = [runs.start("msrun", plan, NODE_RANK=str(host), **common) for host in (0, 1)]
+    runs.until("waiting", 0, 1)
+    time.sleep(1.2)  # the second looks for the first every second at most
+    both[lost].kill()
+    killed = time.monotonic()
+    _, err = both[1 - lost].communicate(timeout=60)
+    assert both[1 - lost].returncode == 2 and time.monotonic() - killed < 20
+    assert f"error: host {lost} has ended, and its log says why; the run is ended here, too" in err
+    both[lost].communicate(timeout=60)
+    end = time.monotonic() + 20
+    while runs.left() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not runs.left()
+
+
+def test_two_hosts_end_well(runs):
+    """One after the other: the end of a host that is done is no failure."""
+    common = {"NODE_NUM": "2", "DEVICE_NUM": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    plan = {"0": ["sleep", 1.5], "1": ["sleep", 3]}
+    both = [runs.start("msrun", plan, NODE_RANK=str(host), **common) for host in (0, 1)]
+    assert [(host.communicate(timeout=60)[1].count("error"), host.returncode) for host in both] == [(0, 0), (0, 0)]
 
 
 def test_msrun_fails(runs):
@@ -352,8 +401,9 @@ def test_the_rank_table_is_checked_before_anything_starts(runs):
     code, out, err = runs.run("rank_table")
     assert (code, out) == (2, "") and err.startswith(f"error: rank table {runs.table}: rank_id 0 appears twice")
     runs.table.write_text(text)
-    code, _, err = runs.run("rank_table", DEVICE_NUM="8")
-    assert code == 2 and "DEVICE_NUM is 8, but rank table" in err and "lists 2 devices of this host" in err
+    for how in ("rank_table", "msrun with a table"):
+        code, _, err = runs.run(how, DEVICE_NUM="8")
+        assert code == 2 and "DEVICE_NUM is 8, but rank table" in err and "lists 2 devices of this host" in err
     assert not (runs.folder / "part0").exists()
 
 
@@ -363,10 +413,11 @@ def test_the_rank_table_is_checked_before_anything_starts(runs):
         ({"DEVICE_NUM": "0"}, "error: environment variable DEVICE_NUM: expected a number from 1 to 4096, got '0'"),
         ({"DEVICE_NUM": "two"}, "got 'two'"),
         ({"CRNN_STOP_SECONDS": "-1"}, "error: environment variable CRNN_STOP_SECONDS: expected a number, got '-1'"),
-        ({"MASTER_PORT": "80"}, "error: environment variable MASTER_PORT: expected a number from 1024 to 65535"),
+        ({"MASTER_PORT": "80"}, "error: environment variable MASTER_PORT: expected a number from 1024 to 65534"),
         ({"NODE_NUM": "2"}, "NODE_RANK has to say which of the hosts this is, from 0"),
         ({"NODE_NUM": "2", "NODE_RANK": "2"}, "NODE_RANK: expected a number from 0 to 1, got '2'"),
         ({"NODE_NUM": "2", "NODE_RANK": "1"}, "MASTER_ADDR has to be the address of the first host"),
+        ({"NODE_NUM": "2", "NODE_RANK": "0", "MASTER_ADDR": "192.0.2.7"}, "port 8119 of 192.0.2.7, by which the hosts"),
     ],
 )
 def test_numbers_from_the_environment(runs, variables, expected):
@@ -377,13 +428,11 @@ def test_numbers_from_the_environment(runs, variables, expected):
 def test_defaults(monkeypatch):
     monkeypatch.delenv("DEVICE_NUM", raising=False)
     monkeypatch.delenv("MASTER_PORT", raising=False)
-    assert launcher.device_num() == 8
-    assert 1024 <= launcher.scheduler_port() <= 65535
-    monkeypatch.setenv("MASTER_PORT", "8118")
-    assert launcher.scheduler_port() == 8118
-    monkeypatch.delenv("MASTER_PORT")
-    monkeypatch.setenv("NODE_NUM", "2")
-    assert launcher.scheduler_port() == 8118
+    assert hosts.device_num() == 8
+    assert 1024 <= hosts.scheduler_port(1) <= 65535
+    assert hosts.scheduler_port(2) == 8118
+    monkeypatch.setenv("MASTER_PORT", "8119")
+    assert hosts.scheduler_port(1) == 8119
     assert describe(128 + signal.SIGSEGV) == "was ended by SIGSEGV" and describe(3) == "failed with exit code 3"
 
 

@@ -127,9 +127,11 @@ MPI = {"LAUNCHER": "mpirun"}
 @pytest.mark.parametrize(
     ("words", "variables", "how", "number", "resumed"),
     [
-        (["Ascend", "table.json"], {}, "table", 3, False),
-        (["Ascend", "{caller}/table.json", "my.ckpt"], {}, "table", 3, True),
-        (["ascend"], {"RANK_TABLE_FILE": "table.json", "DEVICE_NUM": "3"}, "table", 3, False),
+        (["Ascend", "table.json"], {}, "msrun", 3, False),
+        (["Ascend", "{caller}/table.json", "my.ckpt"], {"LAUNCHER": "msrun"}, "msrun", 3, True),
+        (["ascend"], {"RANK_TABLE_FILE": "table.json", "DEVICE_NUM": "3"}, "msrun", 3, False),
+        (["Ascend", "table.json", "my.ckpt"], {"LAUNCHER": "rank_table"}, "table", 3, True),
+        (["Ascend"], {"RANK_TABLE_FILE": "table.json", "LAUNCHER": "rank_table"}, "table", 3, False),
         (["Ascend"], {}, "msrun", 8, False),
         (["Ascend", "my.ckpt"], {"DEVICE_NUM": "2"}, "msrun", 2, True),
         (["Ascend"], {"DEVICE_NUM": "2", "RANK_TABLE_FILE": "table.json", **MPI}, "mpirun", 2, False),
@@ -160,7 +162,8 @@ def test_distributed_training(sandbox, words, variables, how, number, resumed):
         assert environment == {
             "table": {"DEVICE_ID": str(4 + rank), "RANK_ID": str(rank), "RANK_SIZE": str(number),
                       "RANK_TABLE_FILE": f"{sandbox.caller}/table.json"},
-            "msrun": {"DEVICE_ID": str(rank), "RANK_ID": str(rank), "RANK_SIZE": str(number), "MS_ROLE": "MS_WORKER"},
+            "msrun": {"DEVICE_ID": str(rank + 4 * (number == 3)), "RANK_ID": str(rank), "RANK_SIZE": str(number),
+                      "MS_ROLE": "MS_WORKER"},
             "mpirun": {"OMPI_COMM_WORLD_RANK": str(rank)},
         }[how]  # fmt: skip
         log = sandbox.root / f"train_parallel{rank}" / "log.txt"
@@ -211,7 +214,9 @@ def test_the_failing_rank_is_named(sandbox):
         (MANY, ["synth", "my data", "CPU", "my.ckpt", "my.ckpt"], {}, "error: two files are given for RESUME_CKPT"),
         (MANY, ["synth", "my data", "CPU"], {"LAUNCHER": "mpirun"}, "error: MindSpore has no mpirun on the CPU"),
         (MANY, ["synth", "my data", "GPU"], {"LAUNCHER": "torchrun"}, "error: LAUNCHER torchrun is not known"),
-        (MANY, ["synth", "my data", "Ascend", "table.json"], {"LAUNCHER": "msrun"}, "error: a rank table needs no"),
+        (MANY, ["synth", "my data", "Ascend", "table.json"], {"LAUNCHER": "mpirun"}, "error: mpirun takes no rank"),
+        (MANY, ["synth", "my data", "Ascend"], {"LAUNCHER": "rank_table"}, "error: LAUNCHER rank_table needs a RANK_T"),
+        (MANY, ["synth", "my data", "GPU"], {"LAUNCHER": "rank_table"}, "error: LAUNCHER rank_table is for Ascend"),
         (MANY, ["synth", "my data", "GPU"], {"DEVICE_NUM": "all"}, "error: environment variable DEVICE_NUM: expected"),
         (DOCKER, ["image", "my data"], {}, "Usage:"),
         (DOCKER, ["image", "my data", "none"], {}, "error: none is not a folder"),
