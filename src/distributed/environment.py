@@ -7,7 +7,7 @@ from src.common.errors import ConfigError
 # shell, where every process of mpirun would take itself for rank 0.
 RANK = ("MS_NODE_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK_ID")
 SIZE = ("MS_WORKER_NUM", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "RANK_SIZE")
-DEVICE = ("DEVICE_ID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID")
+DEVICE = ("DEVICE_ID", "ASCEND_DEVICE_ID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID")
 LAUNCHERS = ("MS_ROLE", "RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Any of these says that a launcher started the process: msrun, or one with a rank table, or mpirun."""
 ALL = frozenset((*RANK, *SIZE, *DEVICE, *LAUNCHERS, "MS_SCHED_HOST", "MS_SCHED_PORT"))

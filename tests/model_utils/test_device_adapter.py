@@ -41,6 +41,7 @@ def test_defaults_when_nothing_is_set(environment):
     ("values", "expected"),
     [
         ({"DEVICE_ID": "2", "RANK_ID": "6", "RANK_SIZE": "8"}, (2, 6, 8)),  # rank table
+        ({"ASCEND_DEVICE_ID": "2", "RANK_ID": "6", "RANK_SIZE": "8"}, (2, 6, 8)),  # ModelArts
         ({"DEVICE_ID": "1", "RANK_ID": "1", "MS_NODE_ID": "1", "MS_WORKER_NUM": "2"}, (1, 1, 2)),  # msrun
         (
             {"OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_LOCAL_RANK": "1"},
