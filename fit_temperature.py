@@ -8,9 +8,15 @@ predict.py, benchmark.py and eval_onnx.py: --config_path=output/temperature.yaml
 words the network was trained on are others of the same kind, such as a validation set."""
 
 
+# The groups and keys this program uses, in the order of its --help.
+USES = ("Fitting the temperature", "train_dataset", "train_dataset_path", "image_folder", "mlt_scripts", "train_mix",
+        "max_text_length", "batch_size", "checkpoint_path", "temperature", "seed", "device_target", "device_id",
+        "cpu_operators", "precision", "num_parallel_workers", "loader", "output_dir", "show_progress", "Network")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Fits as configured; returns the exit code."""
-    config = load_config(argv, description=" ".join(_DESCRIPTION.split()))
+    config = load_config(argv, description=" ".join(_DESCRIPTION.split()), uses=USES)
     from src.report.temperature import run  # after the options, so that --help is quick
 
     return run(config)

@@ -12,7 +12,8 @@ USES = ("Prediction", "Reading", "ONNX file", "checkpoint_path", "batch_size", "
 def main(argv: list[str] | None = None) -> int:
     """Reads the images; returns 1 when some of them could not be read."""
     config = load_config(argv, description="Read word images, each cut out around one word, with a trained CRNN. - "
-                         "reads one image from standard input.", positional="IMAGE|FOLDER|- ...", uses=USES)
+                         "reads one image from standard input.", positional="IMAGE|FOLDER|- ...", uses=USES,
+                         refuses_others=True)
     # After the options, so that --help is quick.
     if config.find_words:
         from src.report.photographs import predict_photographs

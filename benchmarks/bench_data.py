@@ -130,7 +130,6 @@ def run_decode(folder: str, _: str) -> dict:
 
 
 def run_svt(folder: str, out: str) -> dict:
-    """Converts SVT."""
     from convert_svt import main
 
     main(["-d", folder, "-o", out, "--overwrite"])

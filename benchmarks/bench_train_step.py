@@ -139,7 +139,6 @@ class Contender:
         answer_of(name, self.process, _HINT)
 
     def step(self) -> None:
-        """Runs one step."""
         tell(self.process)
         self.steps.append(json.loads(answer_of(self.name, self.process, _HINT)))
 

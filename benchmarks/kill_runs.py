@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.machine import machine_line  # noqa: E402
-from src.distributed.processes import descendants, find_process  # noqa: E402
+from src.distributed.processes import descendants, is_running  # noqa: E402
 from tests.words import write_synth_set  # noqa: E402
 
 SAVE_STEPS, BATCH, WORDS = 3, 4, 24
@@ -99,9 +99,9 @@ def kill_once(number: int, data: Path, output: Path, ranks: int, seconds: float,
         raise Failure(f"it went on for {END_SECONDS} s after the end of {what}: "
                       f"{log.read_text(errors='replace')[-1500:]}") from None
     until = time.monotonic() + END_SECONDS
-    while any(find_process(pid) for pid in family):
+    while any(map(is_running, family)):
         if time.monotonic() > until:
-            raise Failure(f"processes that do not end: {[pid for pid in family if find_process(pid)]}")
+            raise Failure(f"processes that do not end: {[pid for pid in family if is_running(pid)]}")
         time.sleep(0.2)
         reap()
     left = set(os.listdir("/dev/shm")) - memory

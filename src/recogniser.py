@@ -1,4 +1,4 @@
-"""Reading words from Python: ``Recogniser().read("word.png")``. predict.py and eval_onnx.py stand on it, too."""
+"""Reading words from Python: ``Recogniser().read("word.png")``; the programs that read stand on it, too."""
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -132,18 +132,24 @@ class Recogniser:
         self._set_up(config, words)
 
     @classmethod
-    def from_config(cls, config: Config) -> "Recogniser":
+    def from_config(cls, config: Config, *, onnx_comes_along: bool = True, one_by_one: bool = True) -> "Recogniser":
         """The recogniser of a program; the configuration takes over what the network's file tells.
+
+        Args:
+            config: names the network's file.
+            onnx_comes_along: where no file is named, the ONNX file that comes along is taken, else the checkpoint.
+            one_by_one: images of several widths come one at a time, as :meth:`read` has them.
 
         Raises:
             CheckpointError, ConfigError: as the class.
         """
         recogniser = cls.__new__(cls)
-        recogniser._set_up(config)
+        recogniser._set_up(config, onnx_comes_along=onnx_comes_along, one_by_one=one_by_one)
         return recogniser
 
-    def _set_up(self, config: Config, words: list[str] | None = None) -> None:
-        self.network, self.charset, self.description = open_network(config)
+    def _set_up(self, config: Config, words: list[str] | None = None, onnx_comes_along: bool = True,
+                one_by_one: bool = True) -> None:
+        self.network, self.charset, self.description = _open_network(config, onnx_comes_along, one_by_one)
         self.spec, self.temperature = InputSpec.from_config(config), config.temperature
         self._batch_size = config.batch_size
         self._config, self._words = config, words
@@ -257,13 +263,10 @@ def to_array(image: Image) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def open_network(config: Config) -> tuple[Forward, Charset, str]:
-    """Opens the network of ``onnx_file`` or ``checkpoint_path``, or where neither is given, the one that comes along.
+def _open_network(config: Config, onnx_comes_along: bool, one_by_one: bool) -> tuple[Forward, Charset, str]:
+    """Opens the network of ``onnx_file`` or ``checkpoint_path``, or where neither is given, one that comes along.
 
     That is an ONNX file for onnxruntime; on a GPU or Ascend that was asked for, the checkpoint for MindSpore.
-
-    Args:
-        config: takes over what the file tells.
 
     Returns:
         The network, its charset, and a line about what computes.
@@ -274,16 +277,33 @@ def open_network(config: Config) -> tuple[Forward, Charset, str]:
     """
     if config.checkpoint_path and config.onnx_file:
         raise ConfigError("both checkpoint_path and onnx_file are given; leave one out")
-    if not config.checkpoint_path and (config.onnx_file or config.device_target in ("auto", "CPU")):
-        from src.deploy.onnx.network import PROVIDERS, load_onnx  # onnxruntime is loaded only where it computes
+    takes_onnx = config.onnx_file or onnx_comes_along and config.device_target in ("auto", "CPU")
+    if config.checkpoint_path or not takes_onnx:
+        return open_with_mindspore(config, one_by_one=one_by_one, pretrained=True)
+    from src.deploy.onnx.network import PROVIDERS, load_onnx  # onnxruntime is loaded only where it computes
 
-        config.onnx_file = config.onnx_file or str(PRETRAINED_ONNX)
-        onnx, charset = load_onnx(config)
-        return onnx, charset, f"onnxruntime with the {PROVIDERS[config.device_target][0]}"
+    config.onnx_file = config.onnx_file or str(PRETRAINED_ONNX)
+    onnx, charset = load_onnx(config)
+    return onnx, charset, f"onnxruntime with the {PROVIDERS[config.device_target][0]}"
+
+
+def open_with_mindspore(config: Config, **choice: bool) -> tuple[Forward, Charset, str]:
+    """Sets MindSpore up and opens the network of a checkpoint, for programs that load MindSpore only where they must.
+
+    Args:
+        config: the options, with ``checkpoint_path``.
+        **choice: ``one_by_one`` and ``pretrained``, see :func:`src.network.trained.load_trained`.
+
+    Returns:
+        The network, its charset, and a line about what computes.
+
+    Raises:
+        ConfigError: the device cannot be used.
+        CheckpointError: the file cannot be used.
+    """
     from src.model_utils.context import set_up_context  # MindSpore is loaded only where it computes
 
     description = set_up_context(config, own_operators=True)
     from src.network.trained import load_trained  # after the context, which decides how the CPU computes
 
-    network, charset = load_trained(config, config.batch_size, one_by_one=True, pretrained=True)
-    return network, charset, description
+    return *load_trained(config, config.batch_size, **choice), description

@@ -60,3 +60,11 @@ def damaged(tmp_path_factory) -> str:
     from tests.word_sets import make_set
 
     return make_set(tmp_path_factory.mktemp("data") / "damaged", broken=(5, 20, 21, 47))
+
+
+@pytest.fixture(scope="module")
+def drawn_words(tmp_path_factory):
+    """Makes a folder with images of the first words of ``tests.words.WORDS``, ``00.png`` and so on."""
+    from tests.words import write_words
+
+    return lambda *count: write_words(tmp_path_factory.mktemp("drawn"), *count)

@@ -49,6 +49,11 @@ def write_checkpoint(path: Path, version: str = "V2", hidden: int = 256) -> Path
     return path
 
 
+def images(count: int, width: int = 100, seed: int = 0) -> np.ndarray:
+    """Random input of the network, (count, 3, 32, width) float32 from -1 to 1."""
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 3, 32, width)).astype(np.float32)
+
+
 def make_onnx(version: str = "V2", characters: str = CHARACTERS, hidden: int = 256, **sizes):
     """The ONNX model of these weights."""
     info = ModelInfo.of(Charset(characters), version, InputSpec())

@@ -38,6 +38,6 @@ def install(monkeypatch, texts) -> None:
     # Those that take a name over at their import come before its home: imported later, they would keep the stub.
     for place in ("src.evaluation.checkpoint_run", "src.network.trained"):
         monkeypatch.setattr(f"{place}.load_trained", lambda config, batch_size, **_: (forward, CHARSET))
-    for place in ("src.report.run", "src.report.temperature", "src.training.preview", "src.training.program",
+    for place in ("src.training.preview", "src.training.program",
                   "src.evaluation.program", "src.deploy.program", "src.model_utils.context"):
         monkeypatch.setattr(f"{place}.set_up_context", lambda config, **_: "stub")

@@ -22,7 +22,7 @@ LAYERS = (
     ("evaluation.checkpoint_run", "evaluation.program"),
     ("deploy",),
     ("recogniser",),
-    ("training", "report"),
+    ("training", "report", "deploy.onnx.program"),
     ("demo",),
 )
 # `src.metric.CRNNAccuracy` is a promised name, and src.metric must load without MindSpore.

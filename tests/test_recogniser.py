@@ -24,11 +24,8 @@ def recogniser():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn")
-    for number in range(12):
-        cv2.imwrite(str(folder / f"{number:02d}.png"), draw_word(WORDS[number], number))
-    return folder
+def folder(drawn_words):
+    return drawn_words(12)
 
 
 def test_every_form_of_an_image_reads_the_same(recogniser, folder):

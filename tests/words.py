@@ -15,6 +15,13 @@ def draw_word(text: str, seed: int = 0) -> np.ndarray:
     return np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
 
 
+def write_words(folder: Path, count: int = len(WORDS)) -> Path:
+    """The first words as images, ``00.png`` and so on."""
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number:02d}.png"), draw_word(WORDS[number], number))
+    return folder
+
+
 def write_synth_set(folder: Path, train: int = 24, val: int = 6, test: int = 10) -> Path:
     """A set in the MJSynth layout."""
     (folder / "1" / "2").mkdir(parents=True)

@@ -16,7 +16,7 @@ _HELP_COLUMN = 32
 
 @dataclass
 class CommandLine:
-    """What a command line holds."""
+    """What the words after a program's name say."""
 
     files: list[str] = field(default_factory=list)  # of --config_path, in order
     values: list[tuple[str, str]] = field(default_factory=list)  # key and text, in order

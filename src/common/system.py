@@ -19,6 +19,16 @@ def available_cores() -> int:
     return len(usable_cores())
 
 
+def cpu_facts(path: str = "/proc/cpuinfo") -> dict[str, str]:
+    """What Linux tells of the first core, such as "model name" and "flags"; nothing elsewhere."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().split("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
 @functools.cache
 def keep_freed_memory() -> bool:
     """Makes glibc keep up to 64 MiB of freed memory for blocks of up to 16 MiB, once for the process.

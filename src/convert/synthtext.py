@@ -32,15 +32,12 @@ class _ShownFile(io.RawIOBase):
         self._progress = Progress(os.path.getsize(path) >> 20, f"reading {os.path.basename(path)}", "MiB")
 
     def readable(self) -> bool:
-        """It is."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
         return True
 
     def readinto(self, buffer) -> int:
-        """Reads."""
         count = self._file.readinto(buffer)
         self._show()
         return count
@@ -52,7 +49,6 @@ class _ShownFile(io.RawIOBase):
         return place
 
     def close(self) -> None:
-        """Closes it."""
         if not self.closed:
             self._progress.close()
             self._file.close()

@@ -39,7 +39,7 @@ def fill_in_data(config: Config, kind: str) -> None:
     path = f"{kind}_path"
     if getattr(config, path):
         return
-    if config.origin(kind) != "default" and getattr(config, kind) != "synth":
+    if config.is_given(kind) and getattr(config, kind) != "synth":
         raise ConfigError(f"{path} is missing: say where the {getattr(config, kind)} data are (--{path}=FOLDER), or "
                           f"leave {kind} out as well to use the embedded words")
     try:

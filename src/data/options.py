@@ -86,9 +86,9 @@ class WordOptions:
     def from_config(cls, config: Any) -> Self:
         """``label_dict``, ``blank``, ``image_folder``, ``mlt_scripts`` and what chooses words."""
         # The blank follows from label_dict; only one that was set by hand can be wrong.
-        return cls(_value(config, "label_dict"), getattr(config, "blank", None), _value(config, "image_folder"),
-                   _value(config, "mlt_scripts"), _value(config, "max_text_length"), _value(config, "eval_protocol"),
-                   _value(config, "train_mix"))
+        blank = config.blank if hasattr(config, "blank") else None
+        return cls(_value(config, "label_dict"), blank, _value(config, "image_folder"), _value(config, "mlt_scripts"),
+                   _value(config, "max_text_length"), _value(config, "eval_protocol"), _value(config, "train_mix"))
 
 
 @dataclass(frozen=True)

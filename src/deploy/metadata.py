@@ -74,7 +74,6 @@ class ModelInfo:
 
     @property
     def charset(self) -> Charset:
-        """The classes."""
         return Charset(self.label_dict)
 
     def to_dict(self) -> dict[str, str | int | float]:

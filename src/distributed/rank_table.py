@@ -2,11 +2,11 @@
 
 ``python -m src.distributed.rank_table FILE`` checks a file and prints its devices.
 """
+import argparse
 import ipaddress
 import json
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,6 @@ def _devices(table: object) -> tuple[Device, ...]:
 
 
 def _device(item: object, where: str, server: str) -> Device:
-    """One device of the file."""
     address = str(item.get("device_ip", "")).strip() if isinstance(item, dict) else ""
     try:
         if address:
@@ -183,12 +182,10 @@ def _is_ours(address: str) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Checks a file and prints its devices."""
-    words = sys.argv[1:] if argv is None else argv
-    if len(words) != 1 or words[0].startswith("-"):
-        print("usage: python -m src.distributed.rank_table FILE\n\nChecks a rank table and prints its devices.")
-        return 0 if words in (["-h"], ["--help"]) else 2
-    table = read_rank_table(words[0])
+    """Checks a rank table and prints its devices."""
+    parser = argparse.ArgumentParser(prog="python -m src.distributed.rank_table", description=main.__doc__)
+    parser.add_argument("file", metavar="FILE", help="the rank table")
+    table = read_rank_table(parser.parse_args(argv).file)
     ours = table.of_this_host()
     print(f"servers: {len(table.servers)}\ndevices: {len(table.devices)}\ndevices of this host: {len(ours)}")
     for device in table.devices:

@@ -15,7 +15,7 @@ from src.common.errors import ConfigError
 from src.distributed import rank_process
 from src.distributed.environment import RANK
 from src.distributed.host_link import HostLink
-from src.distributed.processes import descendants, find_process
+from src.distributed.processes import descendants, is_running
 
 TAIL_LINES = 20
 FAILURE_SECONDS = 10  # for the other ranks to end after one failed; they mostly hang in a collective operation
@@ -118,7 +118,7 @@ class Launch:
             state = self.states.get(name)
             if state and state.code is not None:
                 continue
-            gone = state is not None and find_process(state.pid) is None  # asked before the file is read
+            gone = state is not None and not is_running(state.pid)  # asked before the file is read
             with contextlib.suppress(FileNotFoundError):
                 self.states[name] = state = State(**json.loads((self.notes / name).read_text()))
             if gone and state.code is None:

@@ -28,6 +28,7 @@ _DEFAULT = "default"
 _DERIVED = "derived"
 _PROGRAM = "program"
 _COMMAND_LINE = "command line"
+_CALL = "call"
 
 
 class Config:
@@ -70,7 +71,7 @@ class Config:
             AttributeError: there is no such key.
             ConfigError: the value is not accepted.
         """
-        self._set(name, value, "call")
+        self._set(name, value, _CALL)
 
     def _set(self, name: str, value: Any, origin: str) -> None:
         if name not in self._values:
@@ -105,8 +106,8 @@ class Config:
         return self._origins[name] not in (_DEFAULT, _DERIVED, _PROGRAM)
 
     def is_on_command_line(self, name: str) -> bool:
-        """Whether the user set a key on the command line, after which no file has changed it."""
-        return self._origins[name] == _COMMAND_LINE
+        """Whether the user set a key on the command line, or in Python by :meth:`give`; no file changes it then."""
+        return self._origins[name] in (_COMMAND_LINE, _CALL)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a YAML file with what differs from the defaults; ``--config_path`` reads back an equal configuration.
@@ -211,6 +212,7 @@ def load_config(
     description: str = "",
     positional: str = "",
     uses: Sequence[str] = (),
+    refuses_others: bool = False,
     fallback_overlay: str | os.PathLike | None = None,
     fallback_unless: Sequence[str] = ("train_dataset_path",),
 ) -> Config:
@@ -223,8 +225,10 @@ def load_config(
         description: what the program does, for ``--help``.
         positional: what words outside of keys stand for, such as ``IMAGE|FOLDER ...``; empty when there are none.
             They end up in ``config.arguments``.
-        uses: the groups and keys the program knows, in the order of its ``--help``; another key on the command line is
-            an error, while files may hold all keys, as they are shared by several programs. Empty: all.
+        uses: the groups and keys the program uses, in the order of its ``--help``. Another key on the command line is
+            named in a note, because scripts made for the model zoo may give it; files may hold all keys, as they are
+            shared by several programs. Empty: all.
+        refuses_others: another key on the command line is an error.
         fallback_overlay: file to lay over the defaults (relative to the repository) for a start that says nothing
             about data: without ``--config_path`` and without a value for any key of ``fallback_unless``.
         fallback_unless: the keys that keep the fallback away.
@@ -246,16 +250,19 @@ def load_config(
     if line.help:
         print(help_text(used, description, positional), end="", flush=True)
         raise SystemExit(0)
-    for key, _ in line.values:
-        if key in options and key not in used:
-            raise ConfigError(f"command line: {key} has no effect in this program; leave it out (--help lists the "
-                              "options it has)")
+    others = list(dict.fromkeys(key for key, _ in line.values if key in options and key not in used))
+    if others and refuses_others:
+        raise ConfigError(f"command line: {others[0]} has no effect in this program; leave it out (--help lists the "
+                          "options it has)")
     config = Config(options)
     # The defaults themselves are a layer too: someone may have edited a derived key, or its source, right there.
     config._overlay(read_yaml(DEFAULT_CONFIG), os.path.relpath(DEFAULT_CONFIG))
     config.__dict__.update(_origins=dict.fromkeys(options, _DEFAULT), arguments=tuple(line.arguments))
     files = list(line.files)
     notes = [f"{', '.join(added)} come from ModelArts and have no effect"] if added else []
+    if others:
+        notes.append(f"command line: {', '.join(others)} {'has' if len(others) == 1 else 'have'} no effect in this "
+                     "program; --help lists the options it has")
     if fallback_overlay and not files and not any(text for key, text in line.values if key in fallback_unless):
         files = [os.path.relpath(ROOT / fallback_overlay)]
         notes.append(f"no {fallback_unless[0]} given: using the embedded synthetic words with {files[0]}")

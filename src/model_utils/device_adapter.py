@@ -4,7 +4,7 @@ import re
 import sys
 from importlib import metadata
 
-from src.common.system import muted
+from src.common.system import cpu_facts, muted
 from src.model_utils.local_adapter import get_device_id, get_device_num, get_job_id, get_rank_id
 
 __all__ = ["apply_cpu_cap", "get_device_id", "get_device_num", "get_job_id", "get_rank_id", "resolve_device_target"]
@@ -54,7 +54,7 @@ def apply_cpu_cap() -> str:
         return "CPU cap: not needed, mindspore is not installed"
     if _is_older_than_2_9(version):
         return f"CPU cap: not needed by mindspore {version}"
-    if not _cpu_has_avx512():
+    if "avx512f" not in cpu_facts().get("flags", "").split():
         return "CPU cap: not needed, this CPU has no AVX-512"
     if "mindspore" in sys.modules:
         return (
@@ -80,12 +80,3 @@ def _is_older_than_2_9(version: str) -> bool:
     """Whether this version came with the older oneDNN that needs no cap."""
     match = re.match(r"(\d+)\.(\d+)", version)
     return match is not None and (int(match[1]), int(match[2])) < (2, 9)
-
-
-def _cpu_has_avx512(path: str = "/proc/cpuinfo") -> bool:
-    """Whether the CPU lists AVX-512; no where the system does not tell."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return any(line.startswith("flags") and "avx512f" in line.split() for line in file)
-    except OSError:
-        return False

@@ -1,5 +1,4 @@
 """Compiles the C++ operators once and keeps them in the user's cache folder. Does not import mindspore."""
-import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -9,10 +8,11 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+
+from src.common.files import FileLock, replacing
+from src.common.system import cpu_facts
 
 SWITCH = "CRNN_ONEDNN"
 SOURCES = ("runtime.cc", "conv_ops.cc", "lstm_ops.cc", "gemm.cc", "winograd.cc", "norm.cc", "stage.cc", "vgg_ops.cc")
@@ -62,9 +62,14 @@ def library() -> Path:
     target = folder / f"crnn_onednn_{_fingerprint(dnnl, compiler)}.so"
     if not target.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _lock(target.with_suffix(".lock")):
+        lock = FileLock(str(target.with_suffix(".lock")))
+        with suppress(OSError):  # on a file system without locks several processes may build it
+            lock.acquire()
+        try:
             if not target.exists():  # another process may have built it meanwhile
                 _build(compiler, dnnl, target)
+        finally:
+            lock.release()
     return target
 
 
@@ -104,26 +109,13 @@ def _source(name: str) -> Path:
 
 def _cpu() -> str:
     """Model and instruction sets, which -march=native depends on."""
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-        lines = [line for line in file.read().split("\n\n")[0].splitlines() if line.startswith(("model name", "flags"))]
-        return "\n".join(lines)
-    return platform.processor()
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Lets one process build while others wait; goes on without where the file system has no locks."""
-    with open(path, "w", encoding="utf-8") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    facts = cpu_facts()
+    return "\n".join(facts[name] for name in ("model name", "flags") if name in facts) or platform.processor()
 
 
 def _build(compiler: str, dnnl: Path, target: Path) -> None:
     print("compiling the CPU accelerator, once (about 10 seconds)", file=sys.stderr, flush=True)
-    handle, name = tempfile.mkstemp(suffix=".so", prefix="building_", dir=target.parent)
-    os.close(handle)
-    try:
+    with replacing(target) as name:
         command = [compiler, *FLAGS, *(str(_source(source)) for source in SOURCES), str(dnnl),
                    f"-Wl,-rpath,{dnnl.parent}", "-o", name]
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
@@ -133,10 +125,6 @@ def _build(compiler: str, dnnl: Path, target: Path) -> None:
         done = subprocess.run(test, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
         if done.returncode != 0:
             raise BuildError(f"the accelerator failed its self-test: {_first_error(done.stderr)}")
-        os.replace(name, target)
-    finally:
-        with suppress(FileNotFoundError):
-            os.remove(name)
 
 
 def _first_error(text: str) -> str:

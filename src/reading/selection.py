@@ -204,5 +204,5 @@ def adopt_temperature(config: Any, value: object, path: str) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise CheckpointError(f"{path}: its temperature is {value!r}, but must be a number above 0; make the file anew")
-    if config.temperature == 1.0 and config.origin("temperature") not in ("command line", "call"):
+    if config.temperature == 1.0 and not config.is_on_command_line("temperature"):
         config.temperature = round(float(value), 6)  # checkpoints keep numbers in float32

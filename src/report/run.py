@@ -10,12 +10,10 @@ import onnxruntime
 from src.common.errors import ConfigError, DataError
 from src.common.files import write_text
 from src.common.progress import Progress
-from src.deploy.onnx.network import load_onnx
 from src.evaluation.predictions import PredictionFile
 from src.model_utils.config import Config
-from src.model_utils.context import set_up_context
-from src.reading.reading import Forward
 from src.reading.selection import choose_decoder
+from src.recogniser import Recogniser
 from src.report.discovery import convert, find_sets
 from src.report.gallery import collect_errors
 from src.report.html import to_html
@@ -42,7 +40,8 @@ def benchmark(config: Config) -> int:
         raise ConfigError(f"lexicon_50k {config.lexicon_50k} does not exist; give a file with one word a line, or a "
                           "Hunspell .dic file")
     discovery = find_sets(config.data_root, leave_out=output)
-    forward, charset, facts = load_network(config)
+    recogniser = Recogniser.from_config(config, onnx_comes_along=False, one_by_one=False)
+    forward, charset, facts = recogniser.network, recogniser.charset, facts_of(config, recogniser)
     facts["decoder without lexicon"] = choose_decoder(config, charset).description
     if config.temperature != 1.0:
         facts["temperature of the confidence"] = str(config.temperature)
@@ -81,25 +80,18 @@ def benchmark(config: Config) -> int:
     return 0 if measured else 1
 
 
-def load_network(config: Config) -> tuple:
-    """The network as a function, its charset, and the facts about the run that head the report."""
-    if config.checkpoint_path and config.onnx_file:
-        raise ConfigError("both checkpoint_path and onnx_file are given; leave one out")
-    facts = {"date": datetime.now().astimezone().isoformat(timespec="seconds")}
+def facts_of(config: Config, recogniser: Recogniser) -> dict[str, str]:
+    """What heads the report: the network, the data, and what computes."""
+    facts = {"date": datetime.now().astimezone().isoformat(timespec="seconds"), "computed by": recogniser.description}
     if config.onnx_file:
-        forward: Forward
-        forward, charset = load_onnx(config)
         facts["computed by"] = f"onnxruntime {onnxruntime.__version__} on {config.device_target}"
-    else:
-        facts["computed by"] = set_up_context(config, own_operators=True)
-        from src.network.trained import load_trained  # after the context, which decides how the CPU computes
-        forward, charset = load_trained(config, config.batch_size, pretrained=True)
     facts["network"] = os.path.basename(config.onnx_file or config.checkpoint_path)
     facts["file"] = config.onnx_file or config.checkpoint_path
-    facts["network version"] = f"{config.model_version}, {charset.class_num} classes, width {config.image_width}"
+    facts["network version"] = (f"{config.model_version}, {recogniser.charset.class_num} classes, width "
+                                f"{config.image_width}")
     facts["data"] = config.data_root
     facts["software"] = f"Python {platform.python_version()} on {platform.machine()}"
-    return forward, charset, facts
+    return facts
 
 
 def write(folder: str, files: dict[str, str]) -> None:

@@ -10,9 +10,9 @@ from src.data.embedded import fill_in_data
 from src.dataset import create_dataset
 from src.metric import expected_calibration_error, fit_temperature
 from src.model_utils.config import Config
-from src.model_utils.context import set_up_context
 from src.reading.greedy import GreedyDecoder
 from src.reading.reading import Forward, Reading
+from src.recogniser import open_with_mindspore
 from src.report.benchmarks import BENCHMARKS
 
 
@@ -22,10 +22,9 @@ def run(config: Config) -> int:
     Raises:
         CRNNError: an option, the data or the checkpoint cannot be used.
     """
-    print(set_up_context(config, own_operators=True), flush=True)
-    from src.network.trained import load_trained  # MindSpore comes after the context
-
-    return fit(config, *load_trained(config, config.batch_size))
+    forward, charset, description = open_with_mindspore(config)
+    print(description, flush=True)
+    return fit(config, forward, charset)
 
 
 def fit(config: Config, forward: Forward, charset: Charset) -> int:

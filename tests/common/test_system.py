@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from src.common.system import _USERS_OWN
+from src.common.system import _USERS_OWN, cpu_facts
 from tests.word_sets import make_set
 
 # Asks glibc itself what became of a block: whether it was mapped by itself, and what of it was kept after it was freed.
@@ -56,3 +56,10 @@ def test_freed_blocks_are_kept_once_batches_are_made(tmp_path, repo):
     assert mapped == 1, "by itself the allocator maps such a block, and unmaps it when it is freed"
     assert (mapped_8, mapped_15, mapped_17) == (0, 0, 1) and kept_8 >= 8 and kept_15 >= 3 * 15
     assert [mapped for mapped, _ in fates(MALLOC_TRIM_THRESHOLD_="100000")] == [1, 1, 1, 3], "the user's own stays"
+
+
+def test_what_linux_tells_of_the_cpu(tmp_path):
+    file = tmp_path / "cpuinfo"
+    file.write_text("processor\t: 0\nmodel name\t: A: 1\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nflags\t\t: other\n")
+    assert cpu_facts(str(file)) == {"processor": "0", "model name": "A: 1", "flags": "fpu avx2"}
+    assert cpu_facts(str(tmp_path / "none")) == {}

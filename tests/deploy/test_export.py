@@ -5,7 +5,6 @@ import stat
 import subprocess
 import sys
 
-import cv2
 import mindspore as ms
 import numpy as np
 import onnx
@@ -15,7 +14,6 @@ from mindspore import Tensor, nn
 import export
 from src.common.charset import Charset, normalise
 from src.common.errors import CheckpointError, ConfigError, CRNNError, DataError
-from src.crnn import build_network
 from src.data.preprocess import InputSpec
 from src.deploy import exporter
 from src.deploy.check import measure, probe_batch, require_close
@@ -25,10 +23,10 @@ from src.deploy.onnx.network import OnnxNetwork
 from src.deploy.targets import read_formats, sizes_for, target_path
 from src.model_utils.config import load_config
 from src.network import trained
-from src.network.checkpoint import load_weights, read_checkpoint
+from src.network.checkpoint import read_checkpoint
 from tests.conftest import REPO
-from tests.deploy.conftest import HIDDEN
-from tests.onnx_models import CHARACTERS
+from tests.deploy.conftest import HIDDEN, reference
+from tests.onnx_models import CHARACTERS, images
 from tests.words import WORDS, draw_word
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -37,25 +35,12 @@ ALPHANUMERIC = Charset(CHARACTERS)
 
 
 @pytest.fixture(scope="module")
-def word_images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    for number, word in enumerate(WORDS):
-        cv2.imwrite(str(folder / f"{number}.png"), draw_word(word, number))
-    return folder
+def word_images(drawn_words):
+    return drawn_words()
 
 
 def run(checkpoint, name, *more):
     return export.main([f"--ckpt_file={checkpoint}", f"--file_name={name}", "--device_target=CPU", *more])
-
-
-def reference(checkpoint, version):
-    net = build_network(version, 37, HIDDEN).set_train(False)
-    load_weights(net, read_checkpoint(str(checkpoint)))
-    return lambda images: net(Tensor(images)).asnumpy()
-
-
-def images(count, width, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, (count, 3, 32, width)).astype(np.float32)
 
 
 @pytest.mark.parametrize("version", [pytest.param("V1", marks=pytest.mark.slow), "V2"])
@@ -68,7 +53,7 @@ def test_every_format_in_one_call(checkpoints, tmp_path, capsys, version):
     assert capsys.readouterr().out.count("max abs difference to the checkpoint") == 2
     path = f"{name}.mindir"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
-    expected = reference(checkpoints[version], version)(images(2, 53))
+    expected = reference(checkpoints[version])(images(2, 53))
     mindir = nn.GraphCell(ms.load(path))(Tensor(images(2, 53))).asnumpy()
     np.testing.assert_allclose(mindir, expected, atol=1e-5)
     network = OnnxNetwork(f"{name}.onnx")
@@ -89,7 +74,7 @@ def test_usual_sizes(checkpoints, tmp_path):
 
 def test_given_batch_and_width(checkpoints, tmp_path):
     run(checkpoints["V2"], tmp_path / "x", "--file_format=MINDIR,ONNX", "--export_batch_size=3", "--export_width=64")
-    expected = reference(checkpoints["V2"], "V2")(images(3, 64))
+    expected = reference(checkpoints["V2"])(images(3, 64))
     network = OnnxNetwork(tmp_path / "x.onnx")
     assert (network.batch, network.width, network.info.image_width) == (3, 64, 64)
     np.testing.assert_allclose(network(images(3, 64)), expected, atol=1e-4)
@@ -129,7 +114,7 @@ def test_float16_weights_and_eight_bits(checkpoints, word_images, tmp_path, caps
     assert (tmp_path / "x.onnx").stat().st_size < 2.1 * weights
     assert (tmp_path / "x_int8.onnx").stat().st_size < 1.1 * weights
     words = probe_batch(6, InputSpec())
-    expected = reference(checkpoints["V2"], "V2")(words)
+    expected = reference(checkpoints["V2"])(words)
     for network in (half, small):
         gap = network(words) - expected
         assert 0 < np.sqrt((gap**2).mean()) < 0.1 * expected.std()

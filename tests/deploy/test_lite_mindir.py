@@ -9,16 +9,15 @@ from mindspore import Tensor, nn, ops
 from mindspore.train import mind_ir_pb2 as pb
 
 from src.common.errors import CheckpointError, ConfigError, CRNNError
-from src.crnn import build_network
 from src.deploy.metadata import read_sidecar
 from src.deploy.mindir.files import load_mindir, write_mindspore
 from src.deploy.mindir.lite import rewrite, rewrite_file
 from src.deploy.mindir.lite_export import export_for_lite
 from src.deploy.mindir.unrolled import UnrolledCRNN
-from src.network.checkpoint import load_weights, read_checkpoint
 from src.network.checkpoint import write_checkpoint as save_checkpoint
 from tests.conftest import REPO
-from tests.deploy.conftest import HIDDEN
+from tests.deploy.conftest import network
+from tests.onnx_models import images
 from tools.mindir_for_lite import main
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -34,16 +33,6 @@ def unrolled_file(checkpoints, tmp_path_factory):
     return path
 
 
-def network(path) -> nn.Cell:
-    net = build_network(path.stem, 37, HIDDEN)
-    load_weights(net, read_checkpoint(str(path)))
-    return net.set_train(False)
-
-
-def images(count: int, width: int = WIDTH) -> np.ndarray:
-    return np.random.default_rng(count).uniform(-1, 1, (count, 3, 32, width)).astype(np.float32)
-
-
 def read(path) -> pb.ModelProto:
     model = pb.ModelProto()
     model.ParseFromString(path.read_bytes())
@@ -55,9 +44,9 @@ def test_the_unrolled_network_computes_the_same(checkpoints, version, counts):
     net = network(checkpoints[version])
     unrolled = UnrolledCRNN(net, WIDTH)
     for count in counts:
-        expected = net(Tensor(images(count))).asnumpy()
+        expected = net(Tensor(images(count, WIDTH))).asnumpy()
         assert expected.std() > 0.02 and np.ptp(expected, axis=0).max() > 0.02
-        np.testing.assert_allclose(unrolled(Tensor(images(count))).asnumpy(), expected, atol=5e-6)
+        np.testing.assert_allclose(unrolled(Tensor(images(count, WIDTH))).asnumpy(), expected, atol=5e-6)
 
 
 def check_exported(checkpoints, path, version, counts):
@@ -69,7 +58,8 @@ def check_exported(checkpoints, path, version, counts):
     assert len({p.name for p in model.primitives}) == len(model.primitives)
     net, forward = network(checkpoints[version]), load_mindir(path)
     for count in counts:
-        np.testing.assert_allclose(forward(images(count)), net(Tensor(images(count))).asnumpy(), atol=5e-6)
+        expected = net(Tensor(images(count, WIDTH))).asnumpy()
+        np.testing.assert_allclose(forward(images(count, WIDTH)), expected, atol=5e-6)
     info = read_sidecar(path)
     assert (info.image_width, info.model_version, info.class_num) == (WIDTH, version, 37)
 
@@ -92,8 +82,8 @@ def test_a_mindir_with_lstm_operators(checkpoints, tmp_path):
             model = read(tmp_path / "old.mindir")
             assert {p.prim_type for p in model.primitives} == {pb.PrimitiveProto.PRIMITIVE}
             assert "LSTM" in {p.op_type for p in model.primitives}
-            expected = net(Tensor(images(2))).asnumpy()
-            np.testing.assert_allclose(load_mindir(tmp_path / "old.mindir")(images(2)), expected, atol=5e-6)
+            expected = net(Tensor(images(2, WIDTH))).asnumpy()
+            np.testing.assert_allclose(load_mindir(tmp_path / "old.mindir")(images(2, WIDTH)), expected, atol=5e-6)
         else:
             with pytest.raises(CheckpointError, match="LSTM operator with batch 1.* wrongly"):
                 rewrite_file(tmp_path / "new.mindir", tmp_path / "no.mindir")

@@ -146,7 +146,10 @@ def test_as_a_program(write, capsys, repo):
         "rank 2: device 0 of 127.0.0.1, 192.0.2.102, this host",
         "rank 3: device 1 of 127.0.0.1, 192.0.2.103, this host",
     ]  # fmt: skip
-    assert main([]) == 2 and main(["--help"]) == 0
+    for words, code in (([], 2), (["--help"], 0)):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == code
     done = subprocess.run([sys.executable, "-m", "src.distributed.rank_table", write("{", "broken.json")], cwd=repo,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 2 and done.stderr.startswith("error: rank table ") and "not JSON" in done.stderr

@@ -25,7 +25,7 @@ from src.deploy.onnx.network import OnnxNetwork, choose_device, load_onnx
 from src.deploy.onnx.quantise import quantise
 from src.model_utils.config import load_config
 from tests.conftest import REPO
-from tests.onnx_models import CHARACTERS, EPSILON, make_onnx, network_weights, write_onnx
+from tests.onnx_models import CHARACTERS, EPSILON, images, make_onnx, network_weights, write_onnx
 from tests.scripts.test_scripts import Sandbox
 from tests.words import WORDS, draw_word
 
@@ -53,10 +53,6 @@ def bare_python(tmp_path_factory):
     for name in ABSENT:
         assert "No module named" in run("-c", f"import {name}").stderr, f"{name} is there"
     return run
-
-
-def images(count: int, width: int = 100, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (count, 3, 32, width)).astype(np.float32)
 
 
 def collapse(scores: np.ndarray) -> list[str]:
@@ -317,7 +313,7 @@ def test_files_that_are_no_crnn(tmp_path, onnx_file):
 def test_no_file_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="add --onnx_file=FILE"):
-        load_onnx(load_config([]))
+        eval_onnx.main([])
 
 
 @pytest.mark.parametrize(("available", "target", "chosen"), [

@@ -141,7 +141,7 @@ def machine(monkeypatch, environment):
 
     def change(version="2.10.0", avx512=True):
         monkeypatch.setattr(device_adapter, "_mindspore_version", lambda: version)
-        monkeypatch.setattr(device_adapter, "_cpu_has_avx512", lambda: avx512)
+        monkeypatch.setattr(device_adapter, "cpu_facts", lambda: {"flags": "fpu avx2" + " avx512f" * avx512})
 
     change()
     yield change
@@ -184,19 +184,6 @@ def test_a_cap_that_comes_too_late_says_so(machine, monkeypatch):
     monkeypatch.setitem(sys.modules, "mindspore", types.SimpleNamespace())
     assert "too late" in apply_cpu_cap()
     assert "ONEDNN_MAX_CPU_ISA" not in os.environ
-
-
-def test_cpu_flags(tmp_path):
-    file = tmp_path / "cpuinfo"
-    for text, expected in (
-        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512dq\n", True),
-        ("processor\t: 0\nflags\t\t: fpu avx2\n", False),
-        ("model name\t: with avx512f in its name\nflags\t\t: fpu\n", False),
-        ("Features\t: fp asimd\n", False),
-    ):
-        file.write_text(text)
-        assert device_adapter._cpu_has_avx512(str(file)) is expected
-    assert device_adapter._cpu_has_avx512(str(tmp_path / "none")) is False
 
 
 def test_importing_and_capping_do_not_import_mindspore(repo):

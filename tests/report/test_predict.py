@@ -13,15 +13,12 @@ import predict
 from src.common.errors import ConfigError, DataError
 from src.data.image_files import find_images
 from tests.conftest import REPO
-from tests.words import WORDS, draw_word
+from tests.words import draw_word
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn")
-    for number in range(3):
-        cv2.imwrite(str(folder / f"{number}.png"), draw_word(WORDS[number], number))
-    return folder
+def folder(drawn_words):
+    return drawn_words(3)
 
 
 def run(capsys, *words) -> tuple[int, str, str]:
@@ -32,7 +29,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
 
 def test_forms_of_output_say_the_same(folder, capsys):
     rows = [line.split("\t") for line in run(capsys, folder, "--top=3")[1].splitlines()]
-    assert [row[0] for row in rows] == [str(folder / f"{n}.png") for n in range(3)] and {*map(len, rows)} == {7}
+    assert [row[0] for row in rows] == [str(folder / f"{n:02d}.png") for n in range(3)] and {*map(len, rows)} == {7}
     confidence = np.array([[float(row[n]) for n in (2, 4, 6)] for row in rows])
     assert (confidence[:, 0] > confidence[:, 1]).all() and (np.diff(confidence[:, 1:]) <= 0).all()
     table = [*csv.reader(io.StringIO(run(capsys, folder, "--top=3", "--output=csv")[1]))]
@@ -73,10 +70,10 @@ def test_broken_files_are_named_and_the_others_read(folder, tmp_path, capsys):
 
 
 def test_from_a_pipe(folder):
-    data = (folder / "1.png").read_bytes()
+    data = (folder / "01.png").read_bytes()
     program = [sys.executable, str(REPO / "predict.py")]
     done = subprocess.run([*program, "-"], input=data, capture_output=True, timeout=120)
-    named = subprocess.run([*program, str(folder / "1.png")], capture_output=True, timeout=120)
+    named = subprocess.run([*program, str(folder / "01.png")], capture_output=True, timeout=120)
     assert done.returncode == 0 and done.stdout.split(b"\t")[1:] == named.stdout.split(b"\t")[1:]
     done = subprocess.run([*program, "-"], input=b"rubbish", capture_output=True, timeout=120)
     assert done.returncode == 1 and b"error: standard input: not a readable image" in done.stderr

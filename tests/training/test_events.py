@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from src.data.batches import Batch
 from src.reading.reading import Reading
 from src.training.events import READINGS, TAGS
 from src.training.records import Metrics
@@ -88,9 +89,9 @@ def test_sample_readings_are_the_first_words_of_an_evaluation():
     samples = SampleReadings(127.5, 127.5)
     assert samples.sheet() is None
     level = np.linspace(-1, 1, 20, dtype=np.float32)
-    batches = [SimpleNamespace(reference=[f"{number}.png" for number in range(first, first + 10)],
-                               image=np.tile(level[first:first + 10, None, None, None], (1, 3, 32, 100)))
-               for first in (0, 10)]
+    batches = [Batch(np.tile(level[first:first + 10, None, None, None], (1, 3, 32, 100)), np.zeros((10, 4), np.int32),
+                     np.full(10, 4, np.int32), ["word"] * 10, [f"{number}.png" for number in range(first, first + 10)],
+                     np.arange(first, first + 10)) for first in (0, 10)]
     for batch in samples.watch(batches):
         samples.note(batch.reference, ["word"] * 10, [Reading("word", 1.0)] * 10)
     sheet = samples.sheet()

@@ -2,7 +2,7 @@
 import os
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -12,6 +12,7 @@ from src.common.errors import CheckpointError, ConfigError
 from src.common.system import available_cores
 from src.deploy import checksum
 from src.deploy.metadata import GUARDS, ModelInfo
+from src.model_utils.config import Config
 from src.network.adopt import adopt
 from src.reading.selection import adopt_temperature
 
@@ -155,25 +156,20 @@ def _check(path: str) -> None:
         print(f"note: {path} carries no checksum, so that damage to it cannot be found out", file=sys.stderr)
 
 
-def load_onnx(config: Any) -> tuple[OnnxNetwork, Charset]:
+def load_onnx(config: Config) -> tuple[OnnxNetwork, Charset]:
     """Opens the ONNX file a configuration names; the configuration takes over what the file tells.
 
     Args:
-        config: has ``onnx_file`` (or ``file_name``, as in the model zoo), ``device_target``, ``onnx_threads``,
-            ``label_dict``, ``model_version``, ``image_width``, ``keep_ratio``, ``bucket_widths`` and ``temperature``.
+        config: has ``onnx_file``, ``device_target``, ``onnx_threads``, ``label_dict``, ``model_version``,
+            ``image_width``, ``keep_ratio``, ``bucket_widths`` and ``temperature``.
 
     Raises:
         CheckpointError: see :class:`OnnxNetwork`, or the user asked for something else than the file holds.
         ConfigError: the device cannot be used, or ``long_width`` with a file of one width.
     """
-    path = config.onnx_file or config.file_name
-    if not config.onnx_file and not os.path.exists(path) and not path.endswith(".onnx"):
-        path += ".onnx"
-    if not config.onnx_file and not os.path.exists(path) and not config.is_given("file_name"):
-        raise CheckpointError(f"no ONNX file given, and there is no {path}; add --onnx_file=FILE")
+    path = config.onnx_file
     config.device_target = choose_device(config.device_target)
     network = OnnxNetwork(path, config.device_target, config.onnx_threads)
-    config.onnx_file = path
     if network.info:
         _take_over(config, path, {name: getattr(network.info, name) for name in ("label_dict", "model_version")})
     charset = Charset.from_config(config.label_dict)
@@ -181,7 +177,7 @@ def load_onnx(config: Any) -> tuple[OnnxNetwork, Charset]:
         raise CheckpointError(f"{path} gives scores of {network.class_num} classes, but label_dict makes "
                               f"{charset.class_num} (its characters and the blank); give the label_dict it was trained "
                               "with")
-    if network.width and getattr(config, "long_width", 0):
+    if network.width and config.long_width:
         raise ConfigError(f"long_width {config.long_width} needs a network of any width, but that of {path} is "
                           f"{network.width}: leave it out, or export with --export_width=dynamic")
     if network.info:
@@ -198,5 +194,5 @@ def load_onnx(config: Any) -> tuple[OnnxNetwork, Charset]:
     return network, charset
 
 
-def _take_over(config: Any, path: str, needed: dict[str, object]) -> None:
+def _take_over(config: Config, path: str, needed: dict[str, object]) -> None:
     adopt(config, path, needed, made="exported", other="file")

@@ -1,8 +1,12 @@
 """The run of eval_onnx.py: reads a data set with an ONNX file, without MindSpore."""
-from src.deploy.onnx.network import PROVIDERS, load_onnx
+import os
+
+from src.common.errors import CheckpointError
+from src.deploy.onnx.network import OnnxNetwork
 from src.evaluation.run import run_evaluation
 from src.metric import result_lines
 from src.model_utils.config import Config
+from src.recogniser import Recogniser
 
 
 def run(config: Config) -> int:
@@ -11,13 +15,32 @@ def run(config: Config) -> int:
     Raises:
         CRNNError: an option, the data or the file cannot be used.
     """
-    network, charset = load_onnx(config)
-    print(f"onnxruntime with the {PROVIDERS[config.device_target][0]}", flush=True)
+    config.onnx_file, config.checkpoint_path = file_of(config), ""
+    recogniser = Recogniser.from_config(config)
+    network = recogniser.network
+    assert isinstance(network, OnnxNetwork)
+    print(recogniser.description, flush=True)
     if network.info is None:
         print(f"note: {config.onnx_file} has no metadata of export.py; label_dict and image_width are those of the "
               "configuration", flush=True)
     print(config.describe(changed_only=True))
-    result = run_evaluation(config, network, charset, f"ONNX file: {config.onnx_file}, {network.describe()}")
+    result = run_evaluation(config, network, recogniser.charset, f"ONNX file: {config.onnx_file}, {network.describe()}")
     print(result_lines(result.correct, result.total)[0])
     print(f"result: {result.accuracy}", flush=True)
     return 0
+
+
+def file_of(config: Config) -> str:
+    """The path of ``onnx_file``, or of ``file_name``, which is its name in the model zoo and may lack the ending.
+
+    Raises:
+        CheckpointError: neither is given, and there is no file of the usual name.
+    """
+    if config.onnx_file:
+        return config.onnx_file
+    path = config.file_name
+    if not os.path.exists(path) and not path.endswith(".onnx"):
+        path += ".onnx"
+    if not os.path.exists(path) and not config.is_given("file_name"):
+        raise CheckpointError(f"no ONNX file given, and there is no {path}; add --onnx_file=FILE")
+    return path
