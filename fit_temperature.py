@@ -17,7 +17,7 @@ USES = ("Fitting the temperature", "train_dataset", "train_dataset_path", "image
 def main(argv: list[str] | None = None) -> int:
     """Fits as configured; returns the exit code."""
     config = load_config(argv, description=" ".join(_DESCRIPTION.split()), uses=USES)
-    from src.report.temperature import run  # after the options, so that --help is quick
+    from src.evaluation.temperature import run  # after the options, so that --help is quick
 
     return run(config)
 

@@ -11,7 +11,7 @@ def main(argv: list[str] | None = None) -> int:
     """Scores as configured; returns 1 when words have no result."""
     config = load_config(argv, description="Compare the result files of the C++ program with the true words.",
                          uses=USES)
-    from src.report.result_files import score  # after the options, so that --help is quick
+    from src.evaluation.result_files import score  # after the options, so that --help is quick
 
     return score(config)
 

@@ -16,10 +16,10 @@ def main(argv: list[str] | None = None) -> int:
                          refuses_others=True)
     # After the options, so that --help is quick.
     if config.find_words:
-        from src.report.photographs import predict_photographs
+        from src.prediction.photographs import predict_photographs
 
         return predict_photographs(config, sys.stdin.buffer)
-    from src.report.prediction import predict
+    from src.prediction.run import predict
 
     return predict(config, sys.stdin.buffer)
 

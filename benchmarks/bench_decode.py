@@ -105,8 +105,12 @@ class Contender:
         self.wall.append(done / (time.perf_counter() - wall))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measures as the command line says; returns the exit code."""
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line.
+
+    Raises:
+        ConfigError: a number is out of range, or options do not go together.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lexicon", required=True, help="word list, one a line, as MJSynth's lexicon.txt")
     parser.add_argument("--images", type=int, default=512, help="images (default: %(default)s)")
@@ -124,29 +128,23 @@ def main(argv: list[str] | None = None) -> int:
         raise ConfigError("--images must be 2 or more; --batch, --exhaustive and --repeats 1 or more")
     if args.checkpoint_path is not None and args.dataset_path is None:
         raise ConfigError("--checkpoint_path needs images to read: add --dataset_path DIR")
+    return args
 
-    machine = machine_line(("numpy", *PACKAGES) if args.checkpoint_path is None else ("numpy", "mindspore", *PACKAGES))
-    words = read_words(args.lexicon)
-    logits, texts, charset = (simulated(words, args.images) if args.checkpoint_path is None else
-                              from_checkpoint(args.checkpoint_path, args.dataset, args.dataset_path, args.images))
-    count = logits.shape[1]
-    if count < 2:
-        raise ConfigError("there is only one image to read: two are needed")
-    rng = np.random.default_rng(2)
-    print(f"{machine}; medians of {args.repeats} interleaved turns\n"
-          f"{count} images, logits {logits.shape}, {'simulated' if args.checkpoint_path is None else args.dataset}; "
-          f"lexicon of {len(words)} words\n", flush=True)
+
+def contenders_for(logits: np.ndarray, texts: list[str], charset: Charset, words: list[str],
+                   batch: int) -> tuple[list[Contender], dict[str, Contender], LexiconDecoder]:
+    """All decoders, those that search the whole lexicon by what they are compared as, and the exact one of these."""
+    count, rng = logits.shape[1], np.random.default_rng(2)
     contenders: list[Contender] = []
 
-    def add(name: str, read: Callable[[int, int], list[Reading]], images: int = count,
-            batch: int = args.batch) -> Contender:
+    def add(name: str, read: Callable[[int, int], list[Reading]], images: int = count, batch: int = batch) -> Contender:
         contenders.append(Contender(name, read, images, batch))
         return contenders[-1]
 
     greedy = GreedyDecoder(charset)
     # Each batch an array of its own, as a network hands it over.
-    pieces = {a: np.ascontiguousarray(logits[:, a:a + args.batch]) for a in range(0, count, args.batch)}
-    plain = add("greedy", lambda a, b: greedy(pieces[a]))
+    pieces = {a: np.ascontiguousarray(logits[:, a:a + batch]) for a in range(0, count, batch)}
+    add("greedy", lambda a, b: greedy(pieces[a]))
     many = np.ascontiguousarray(np.concatenate([logits] * -(-2048 // count), axis=1)[:, :2048])
     quarter = {a: np.ascontiguousarray(many[:, a:a + 256]) for a in range(0, 2048, 256)}
     add("greedy", lambda a, b: greedy(quarter[a]), 2048, 256)
@@ -168,29 +166,33 @@ def main(argv: list[str] | None = None) -> int:
         near = LexiconDecoder(charset, words, delta)
         found[f"delta {delta}"] = add(f"lexicon of {len(words)} words, delta {delta}",
                                       lambda a, b, near=near: near(logits[:, a:b]))
+    return contenders, found, exact
 
-    for contender in contenders:
-        contender.warm_up()
-    for _ in range(args.repeats):
-        for contender in contenders:
-            contender.turn(args.seconds / args.repeats)
+
+def print_speeds(contenders: list[Contender], texts: list[str], charset: Charset) -> None:
+    """Prints a row for each decoder."""
     print("| decoder | images per call | images / CPU second | images / wall second | word accuracy | ECE |\n"
           "|---|---|---|---|---|---|")
     for contender in contenders:
-        result = evaluate_readings(texts, contender.readings[:count], charset)
+        result = evaluate_readings(texts, contender.readings[:len(texts)], charset)
         ece = f"{result.ece:.4f}" if result.mean_confidence else "–"  # other libraries give none
         print(f"| {contender.name} | {contender.batch} | {statistics.median(contender.cpu):,.0f} "
               f"| {statistics.median(contender.wall):,.0f} | {100 * result.accuracy:.2f} % | {ece} |")
 
-    some = np.arange(min(args.exhaustive, count))
-    parts = [part for part in np.array_split(some, args.repeats) if len(part)]
+
+def print_agreement(found: dict[str, Contender], exact: LexiconDecoder, logits: np.ndarray, charset: Charset,
+                    exhaustive: int, repeats: int) -> None:
+    """Prints how often the searches of the whole lexicon find the word that scoring every word finds."""
+    count = logits.shape[1]
+    some = np.arange(min(exhaustive, count))
+    parts = [part for part in np.array_split(some, repeats) if len(part)]
     em, best, speeds = ctc.emissions(logits, charset.class_num), [], []
     for part in parts:
         start = time.process_time()
         best.extend(exact.lexicon.exhaustive(em, part)[0])
         speeds.append(len(part) / (time.process_time() - start))
-    print(f"\nScoring all {len(words)} words on {len(some)} images: {statistics.median(speeds):.1f} images / CPU "
-          f"second, the median of {len(parts)} parts of them.\n\n"
+    print(f"\nScoring all {len(exact.lexicon.words)} words on {len(some)} images: {statistics.median(speeds):.1f} "
+          f"images / CPU second, the median of {len(parts)} parts of them.\n\n"
           f"| same word | as scoring all ({len(some)} images) | as the exact search ({count} images) |\n"
           "|---|---|---|")
     for name, contender in found.items():
@@ -198,14 +200,41 @@ def main(argv: list[str] | None = None) -> int:
         agree = sum(a.text == b.text for a, b in zip(contender.readings, found["exact search"].readings, strict=True))
         print(f"| {name} | {100 * same / len(some):.2f} % | {100 * agree / count:.2f} % |")
 
-    right = np.array([normalise(t, charset) == r.text for t, r in zip(texts, plain.readings, strict=True)])
-    half = count // 2
+
+def print_calibration(greedy: list[Reading], logits: np.ndarray, texts: list[str], charset: Charset) -> None:
+    """Prints the calibration error of the greedy confidence, before and after a temperature is fitted."""
+    right = np.array([normalise(t, charset) == r.text for t, r in zip(texts, greedy, strict=True)])
+    half = len(texts) // 2
     temperature = fit_temperature(
         lambda t: np.array([r.confidence for r in GreedyDecoder(charset, t)(logits[:, :half])]), right[:half])
     errors = [evaluate_readings(texts[half:], GreedyDecoder(charset, t)(logits[:, half:]), charset).ece
               for t in (1.0, temperature)]
     print(f"\nCalibration of the greedy confidence on the second half: ECE {errors[0]:.4f}; {errors[1]:.4f} with the "
           f"temperature {temperature:.3f} fitted on the first half.")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measures as the command line says; returns the exit code."""
+    args = parse(argv)
+    machine = machine_line(("numpy", *PACKAGES) if args.checkpoint_path is None else ("numpy", "mindspore", *PACKAGES))
+    words = read_words(args.lexicon)
+    logits, texts, charset = (simulated(words, args.images) if args.checkpoint_path is None else
+                              from_checkpoint(args.checkpoint_path, args.dataset, args.dataset_path, args.images))
+    count = logits.shape[1]
+    if count < 2:
+        raise ConfigError("there is only one image to read: two are needed")
+    print(f"{machine}; medians of {args.repeats} interleaved turns\n"
+          f"{count} images, logits {logits.shape}, {'simulated' if args.checkpoint_path is None else args.dataset}; "
+          f"lexicon of {len(words)} words\n", flush=True)
+    contenders, found, exact = contenders_for(logits, texts, charset, words, args.batch)
+    for contender in contenders:
+        contender.warm_up()
+    for _ in range(args.repeats):
+        for contender in contenders:
+            contender.turn(args.seconds / args.repeats)
+    print_speeds(contenders, texts, charset)
+    print_agreement(found, exact, logits, charset, args.exhaustive, args.repeats)
+    print_calibration(contenders[0].readings, logits, texts, charset)
     return 0
 
 

@@ -83,6 +83,7 @@ def overhead_worker(folder: str) -> None:
     from src.distributed.communication import ranks_of
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
+    from src.training.records import Metrics
     from src.training.setup import build_trainer
     options = [item for item in train_command(folder)[3:] if item.startswith("--")]
     config = load_config([*options, "--epoch_size=1", "--save_checkpoint=False", "--per_print_time=10"])
@@ -90,6 +91,7 @@ def overhead_worker(folder: str) -> None:
     trainer, start = build_trainer(config, Path(folder), ranks_of(config))
     cell, batches = trainer.cell, trainer.dataset.epoch
     spent = {"cell": 0.0, "read": 0.0}
+    cpu = {"records": 0.0, "step": 0.0}
     steps: list[float] = []
     loss = {}
 
@@ -106,6 +108,7 @@ def overhead_worker(folder: str) -> None:
             spent["cell"] += steps[-1] - begin
             if len(steps) == WARM_UP:  # compiled
                 spent.update(cell=0.0, read=0.0)
+                cpu.update(records=0.0, step=time.process_time())
             if len(steps) == WARM_UP + STEPS:
                 raise EnoughStepsError
             return results
@@ -120,11 +123,21 @@ def overhead_worker(folder: str) -> None:
                 return
             yield batch
 
+    class TimedMetrics(Metrics):
+        """What a run leaves in its folder, a line every 5 steps, with a clock."""
+
+        def note_step(self, *values):
+            begin = time.thread_time()
+            super().note_step(*values)
+            cpu["records"] += time.thread_time() - begin
+
     trainer.cell, trainer.dataset.epoch = Timed(), reading
+    trainer.record_to(TimedMetrics(Path(folder), 5, BATCH, events=True))
     try:
         trainer.run(start)
     except EnoughStepsError:
         whole = steps[-1] - steps[WARM_UP - 1]
+        cpu["step"] = time.process_time() - cpu["step"]
     else:
         raise SystemExit(f"error: the embedded words are fewer than {WARM_UP + STEPS} batches")
 
@@ -142,7 +155,8 @@ def overhead_worker(folder: str) -> None:
         metric.update(scores, labels)
     decode = (time.perf_counter() - begin) / 20
     step, cell, read = whole / STEPS, spent["cell"] / STEPS, spent["read"] / STEPS
-    print(json.dumps({"step": step, "cell": cell, "read": read, "rest": step - cell - read, "decode": decode}))
+    print(json.dumps({"step": step, "cell": cell, "read": read, "rest": step - cell - read, "decode": decode,
+                      "records": cpu["records"] / STEPS, "cpu": cpu["step"] / STEPS}))
 
 
 def run_overhead(repeats: int) -> None:
@@ -161,6 +175,10 @@ def run_overhead(repeats: int) -> None:
         seconds = statistics.median(run[key] for run in runs)
         share = statistics.median(run[key] / run["step"] for run in runs)
         print(f"| {name} | {1000 * seconds:.2f} | {100 * share:.2f} % |")
+    seconds, share = (statistics.median(values) for values in (
+        [run["records"] for run in runs], [run["records"] / run["cpu"] for run in runs]))
+    print(f"| metrics.csv and TensorBoard events, a line every 5 steps; CPU time | {1000 * seconds:.2f} "
+          f"| {100 * share:.2f} % |")
 
 
 def memory_mib(pid: int) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ LAYERS = (
     ("evaluation.checkpoint_run", "evaluation.program"),
     ("deploy",),
     ("recogniser",),
-    ("training", "report", "deploy.onnx.program"),
+    ("training", "report", "prediction", "deploy.onnx.program", "evaluation.temperature"),
     ("demo",),
 )
 # `src.metric.CRNNAccuracy` is a promised name, and src.metric must load without MindSpore.

@@ -16,13 +16,14 @@ OPTIONS = read_options(DEFAULT_CONFIG)
 # Each program, its body, and the files that read the options it is about.
 PROGRAMS = {
     "train": ("src.training.program.run", ("src/training", "src/crnn_for_train.py", "src/eval_callback.py")),
-    "eval": ("src.evaluation.program.run", ("src/evaluation", "src/network/trained.py")),
+    "eval": ("src.evaluation.program.run", ("src/evaluation/run.py", "src/evaluation/checkpoint_run.py",
+                                            "src/network/trained.py")),
     "export": ("src.deploy.program.run", ("src/deploy/program.py", "src/deploy/exporter.py", "src/deploy/targets.py")),
     "eval_onnx": ("src.deploy.onnx.program.run", ("src/deploy/onnx", "src/evaluation/run.py")),
     "benchmark": ("src.report.run.benchmark", ("src/report/run.py", "src/report/measure.py")),
-    "fit_temperature": ("src.report.temperature.run", ("src/report/temperature.py",)),
-    "postprocess": ("src.report.result_files.score", ("src/report/result_files.py",)),
-    "predict": ("src.report.prediction.predict", ("src/report/prediction.py", "src/report/photographs.py",
+    "fit_temperature": ("src.evaluation.temperature.run", ("src/evaluation/temperature.py",)),
+    "postprocess": ("src.evaluation.result_files.score", ("src/evaluation/result_files.py",)),
+    "predict": ("src.prediction.run.predict", ("src/prediction/run.py", "src/prediction/photographs.py",
                                                   "src/recogniser.py")),
 }
 

@@ -11,8 +11,8 @@ from src.data.preprocess import read_image
 from src.demo.alignment import draw_alignment
 from src.photographs.detector import TextDetector
 from src.photographs.draw import draw_words
+from src.prediction.photographs import read_words
 from src.recogniser import Recogniser
-from src.report.photographs import read_words
 
 MEGABYTES = 10
 """Largest file that is taken."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from src.common.command_line import help_text, parse
+from src.common.command_line import CommandLine, help_text, parse
 from src.common.errors import ConfigError
 from src.common.options import Entry, Option, Value, nearest, read_options, read_yaml
 from src.network.description import FEATURES, HEIGHT, num_steps
@@ -206,6 +206,25 @@ def _derive(values: dict[str, Any], origins: dict[str, str], places: Mapping[str
             values[name], origins[name] = value, _DERIVED
 
 
+def _leave_out_modelarts(line: CommandLine, options: Mapping[str, Option]) -> list[str]:
+    """Takes what ModelArts adds to a job's command line out of it; notes for the user."""
+    added = [key for key, _ in line.values if key in MODELARTS_KEYS]
+    if added and dict(line.values).get("enable_modelarts", "").lower() != "true":
+        raise ConfigError(f"command line: unknown key {added[0]}{nearest(added[0], options)}")
+    line.values = [(key, text) for key, text in line.values if key not in MODELARTS_KEYS]
+    return [f"{', '.join(added)} come from ModelArts and have no effect"] if added else []
+
+
+def _name_others(line: CommandLine, unused: Sequence[str], refuse: bool) -> list[str]:
+    """Names the options of other programs that a command line gives; notes for the user."""
+    others = list(dict.fromkeys(key for key, _ in line.values if key in unused))
+    if others and refuse:
+        raise ConfigError(f"command line: {others[0]} has no effect in this program; leave it out (--help lists the "
+                          "options it has)")
+    return [f"command line: {', '.join(others)} {'has' if len(others) == 1 else 'have'} no effect in this program; "
+            "--help lists the options it has"] if others else []
+
+
 def load_config(
     argv: Sequence[str] | None = None,
     *,
@@ -241,28 +260,18 @@ def load_config(
     if missing:
         raise ConfigError(f"{DEFAULT_CONFIG}: key {missing[0]} is missing; put it back")
     line = parse(sys.argv[1:] if argv is None else argv, options, [*RETIRED_KEYS, *MODELARTS_KEYS], positional)
-    added = [key for key, _ in line.values if key in MODELARTS_KEYS]
-    if added and dict(line.values).get("enable_modelarts", "").lower() != "true":
-        raise ConfigError(f"command line: unknown key {added[0]}{nearest(added[0], options)}")
-    line.values = [(key, text) for key, text in line.values if key not in MODELARTS_KEYS]
+    notes = _leave_out_modelarts(line, options)
     used = {name: option for word in uses or {option.group: None for option in options.values()}
             for name, option in options.items() if word in (name, option.group)}
     if line.help:
         print(help_text(used, description, positional), end="", flush=True)
         raise SystemExit(0)
-    others = list(dict.fromkeys(key for key, _ in line.values if key in options and key not in used))
-    if others and refuses_others:
-        raise ConfigError(f"command line: {others[0]} has no effect in this program; leave it out (--help lists the "
-                          "options it has)")
+    notes += _name_others(line, [key for key in options if key not in used], refuses_others)
     config = Config(options)
     # The defaults themselves are a layer too: someone may have edited a derived key, or its source, right there.
     config._overlay(read_yaml(DEFAULT_CONFIG), os.path.relpath(DEFAULT_CONFIG))
     config.__dict__.update(_origins=dict.fromkeys(options, _DEFAULT), arguments=tuple(line.arguments))
     files = list(line.files)
-    notes = [f"{', '.join(added)} come from ModelArts and have no effect"] if added else []
-    if others:
-        notes.append(f"command line: {', '.join(others)} {'has' if len(others) == 1 else 'have'} no effect in this "
-                     "program; --help lists the options it has")
     if fallback_overlay and not files and not any(text for key, text in line.values if key in fallback_unless):
         files = [os.path.relpath(ROOT / fallback_overlay)]
         notes.append(f"no {fallback_unless[0]} given: using the embedded synthetic words with {files[0]}")

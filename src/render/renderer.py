@@ -261,17 +261,30 @@ class WordRenderer:
         if columns > style.max_width:
             shrink = style.max_width / columns
             rows, columns, scale = max(8, round(rows * shrink)), style.max_width, scale * shrink
-        columns = max(8, round(columns))
         shift_x, shift_y = left * box_height - min(across), top * box_height - min(down)
         # Corners are edges of pixels, but OpenCV counts from the middle of the first one.
         target = np.array([((x + shift_x) * scale - 0.5, (y + shift_y) * scale - 0.5) for x, y in points], np.float32)
-        left_edge, upper_edge = pad + start_x - 0.5, pad + start_y - 0.5
-        right_edge, lower_edge = left_edge + ink_width, upper_edge + ink_height
-        source = np.array([(left_edge, upper_edge), (right_edge, upper_edge), (right_edge, lower_edge),
-                           (left_edge, lower_edge)], np.float32)
-        flat = stack[0] if len(stack) == 1 else cv2.merge(stack)
-        if perspective:
-            warped = cv2.warpPerspective(flat, cv2.getPerspectiveTransform(source, target), (columns, rows))
-        else:
-            warped = cv2.warpAffine(flat, cv2.getAffineTransform(source[:3], target[:3]), (columns, rows))
-        return ([warped] if warped.ndim == 2 else list(cv2.split(warped))), letter * scale * size
+        word_box = pad + start_x - 0.5, pad + start_y - 0.5, ink_width, ink_height
+        return _warped(stack, word_box, target, perspective, (max(8, round(columns)), rows)), letter * scale * size
+
+
+def _warped(stack: list[np.ndarray], box: tuple[float, float, int, int], target: np.ndarray, perspective: bool,
+            size: tuple[int, int]) -> list[np.ndarray]:
+    """Brings layers into the image.
+
+    Args:
+        stack: coverages (h, w) uint8 of the layers.
+        box: left and upper edge, width and height of the word in them.
+        target: (4, 2) float32, where its corners belong in the image: upper left, upper right, lower right, lower left.
+        perspective: the far side is shorter; otherwise three corners tell the fourth.
+        size: columns and rows of the image.
+    """
+    left, upper, width, height = box
+    source = np.array([(left, upper), (left + width, upper), (left + width, upper + height), (left, upper + height)],
+                      np.float32)
+    flat = stack[0] if len(stack) == 1 else cv2.merge(stack)
+    if perspective:
+        warped = cv2.warpPerspective(flat, cv2.getPerspectiveTransform(source, target), size)
+    else:
+        warped = cv2.warpAffine(flat, cv2.getAffineTransform(source[:3], target[:3]), size)
+    return [warped] if warped.ndim == 2 else list(cv2.split(warped))

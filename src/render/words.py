@@ -124,14 +124,37 @@ def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int
     left_out: dict[str, int] = {}
     total = sum(counts.values())
     if random_strings:
-        letters = random_words(min(max(total, 100), 200_000), min_length, max_length, seed)
+        letters, codes_ratio = random_words(min(max(total, 100), 200_000), min_length, max_length, seed), 0.0
     else:
         letters = _usable(read_lexicon(WORD_LIST) if words is None else words, min_length, max_length, left_out)
+    kinds = _kinds(letters, total, seed, digits_ratio, codes_ratio, min_length, max_length)
+    lexicon = [word for kind in kinds for word in kind.words]
+    splits = [split for split in SPLITS if counts.get(split, 0)]
+    parts = _parts(lexicon, kinds, splits, counts, disjoint, np.random.default_rng((seed, 3)))
+    plan = WordPlan(lexicon, {}, {}, left_out, is_turkish(letters))
+    for split in SPLITS:
+        if split not in splits:
+            plan.rows[split], plan.words[split] = np.zeros(0, np.int32), 0
+            continue
+        pools = [part[split] for part in parts]
+        plan.words[split] = sum(len(pool) for pool in pools)
+        plan.rows[split] = _assign(lexicon, pools, kinds, counts[split], scene_lengths,
+                                   np.random.default_rng((seed, 4, SPLITS.index(split))))
+    return plan
+
+
+def _kinds(letters: list[str], total: int, seed: int, digits_ratio: float, codes_ratio: float, min_length: int,
+           max_length: int) -> list[_Kind]:
+    """The kinds of words of a set of ``total`` images, with their shares; no word is of two kinds.
+
+    Raises:
+        DataError: no word is left.
+    """
     kinds = [_Kind(letters, 1 - digits_ratio)]
     if digits_ratio > 0:
         kinds.append(_Kind(random_numbers(_needed(total * digits_ratio), min_length, max_length, seed), digits_ratio,
                            number_share))
-    if codes_ratio > 0 and not random_strings:
+    if codes_ratio > 0:
         kinds[0].share = max(0.0, 1 - digits_ratio - codes_ratio)
         codes, singles, joined = (codes_ratio * part for part in _MADE_UP)
         kinds.append(_Kind(random_codes(_needed(total * codes), min_length, max_length, seed), codes))
@@ -145,10 +168,13 @@ def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int
     for kind in kinds:
         kind.words = [word for word in kind.words if word not in known] if known else kind.words
         known.update(kind.words)
-    lexicon = [word for kind in kinds for word in kind.words]
-    splits = [split for split in SPLITS if counts.get(split, 0)]
-    generator = np.random.default_rng((seed, 3))
-    parts = []
+    return kinds
+
+
+def _parts(lexicon: list[str], kinds: list[_Kind], splits: list[str], counts: dict[str, int], disjoint: bool,
+           generator: np.random.Generator) -> list[dict[str, np.ndarray]]:
+    """For each kind the rows of the lexicon that each split may show."""
+    parts: list[dict[str, np.ndarray]] = []
     start = 0
     for kind in kinds:
         rows = np.arange(start, start + len(kind.words))
@@ -161,16 +187,7 @@ def plan_words(words: Iterable[str] | None, counts: dict[str, int], *, seed: int
             parts.append(_divide(lexicon, rows, splits, counts, generator))
         else:
             parts.append(dict.fromkeys(splits, rows))
-    plan = WordPlan(lexicon, {}, {}, left_out, is_turkish(letters))
-    for split in SPLITS:
-        if split not in splits:
-            plan.rows[split], plan.words[split] = np.zeros(0, np.int32), 0
-            continue
-        pools = [part[split] for part in parts]
-        plan.words[split] = sum(len(pool) for pool in pools)
-        plan.rows[split] = _assign(lexicon, pools, kinds, counts[split], scene_lengths,
-                                   np.random.default_rng((seed, 4, SPLITS.index(split))))
-    return plan
+    return parts
 
 
 def _check(counts: dict[str, int], seed: int, digits_ratio: float, codes_ratio: float, min_length: int,

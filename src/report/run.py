@@ -14,11 +14,11 @@ from src.evaluation.predictions import PredictionFile
 from src.model_utils.config import Config
 from src.reading.selection import choose_decoder
 from src.recogniser import Recogniser
-from src.report.discovery import convert, find_sets
+from src.report.discovery import FoundSet, convert, find_sets
 from src.report.gallery import collect_errors
 from src.report.html import to_html
 from src.report.markdown import to_markdown
-from src.report.measure import measure
+from src.report.measure import Measured, measure
 from src.report.published import read_published
 from src.report.summary import summarise
 
@@ -29,35 +29,16 @@ def benchmark(config: Config) -> int:
     Raises:
         ConfigError: options that do not go together, or a place that cannot be.
     """
-    if config.lexicon.strip().lower() not in ("", "none") or config.decoder == "lexicon":
-        raise ConfigError("benchmark.py reads with all lexicons that lie beside the sets; leave lexicon and decoder "
-                          "lexicon out")
     output = config.output_dir if config.is_given("output_dir") else os.path.join(config.output_dir, "benchmark")
-    if config.data_root and _inside(output, config.data_root):
-        raise ConfigError(f"output_dir {output} is inside data_root {config.data_root}, where nothing is written; "
-                          "choose another")
-    if config.lexicon_50k and not os.path.isfile(config.lexicon_50k):
-        raise ConfigError(f"lexicon_50k {config.lexicon_50k} does not exist; give a file with one word a line, or a "
-                          "Hunspell .dic file")
+    _check(config, output)
     discovery = find_sets(config.data_root, leave_out=output)
     recogniser = Recogniser.from_config(config, onnx_comes_along=False, one_by_one=False)
-    forward, charset, facts = recogniser.network, recogniser.charset, facts_of(config, recogniser)
-    facts["decoder without lexicon"] = choose_decoder(config, charset).description
-    if config.temperature != 1.0:
-        facts["temperature of the confidence"] = str(config.temperature)
-    published = read_published()
+    facts, published = facts_of(config, recogniser), read_published()
     config.eval_protocol = "whole"  # every protocol is counted from the one reading
     measured = []
     for found in discovery.sets:
         try:
-            convert(found, os.path.join(output, "converted"))
-            with Progress(0, f"reading {found.dataset} in {found.place}",
-                          enabled=config.show_progress != "never") as progress:
-                def step(done: int, total: int, progress: Progress = progress) -> None:
-                    progress.total = total
-                    progress.update(done - progress.done)
-
-                measured.append(measure(found, config, forward, charset, step))
+            measured.append(_read(found, config, recogniser, os.path.join(output, "converted")))
         except DataError as error:
             discovery.skipped[found.place] = str(error)
             discovery.unreadable |= dict.fromkeys(found.keys, str(error))
@@ -66,8 +47,8 @@ def benchmark(config: Config) -> int:
         one = measured[-1]
         with PredictionFile(os.path.join(output, "predictions", f"{len(measured):02d}_{one.main}.tsv")) as file:
             file.add(map(one.source.reference, one.index), map(one.source.text, one.index), one.readings)
-    report = summarise(measured, discovery.skipped, published, charset, facts, discovery.unreadable)
-    errors, error_count = collect_errors(measured, charset, config.gallery_images)
+    report = summarise(measured, discovery.skipped, published, recogniser.charset, facts, discovery.unreadable)
+    errors, error_count = collect_errors(measured, recogniser.charset, config.gallery_images)
     files = {"results.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "results.md": to_markdown(report),
              "report.html": to_html(report, errors, error_count)}
     write(output, files)
@@ -78,6 +59,30 @@ def benchmark(config: Config) -> int:
         print(f"error: none of the {len(discovery.sets)} benchmark sets under {config.data_root} can be read"
               if discovery.sets else f"error: no benchmark set was found under {config.data_root}", file=sys.stderr)
     return 0 if measured else 1
+
+
+def _check(config: Config, output: str) -> None:
+    """Refuses options that do not go together, and places that cannot be."""
+    if config.lexicon.strip().lower() not in ("", "none") or config.decoder == "lexicon":
+        raise ConfigError("benchmark.py reads with all lexicons that lie beside the sets; leave lexicon and decoder "
+                          "lexicon out")
+    if config.data_root and _inside(output, config.data_root):
+        raise ConfigError(f"output_dir {output} is inside data_root {config.data_root}, where nothing is written; "
+                          "choose another")
+    if config.lexicon_50k and not os.path.isfile(config.lexicon_50k):
+        raise ConfigError(f"lexicon_50k {config.lexicon_50k} does not exist; give a file with one word a line, or a "
+                          "Hunspell .dic file")
+
+
+def _read(found: FoundSet, config: Config, recogniser: Recogniser, converted: str) -> Measured:
+    """Converts a set into a folder where it needs that, and reads it; see :func:`src.report.measure.measure`."""
+    convert(found, converted)
+    with Progress(0, f"reading {found.dataset} in {found.place}", enabled=config.show_progress != "never") as progress:
+        def step(done: int, total: int) -> None:
+            progress.total = total
+            progress.update(done - progress.done)
+
+        return measure(found, config, recogniser.network, recogniser.charset, step)
 
 
 def facts_of(config: Config, recogniser: Recogniser) -> dict[str, str]:
@@ -91,6 +96,9 @@ def facts_of(config: Config, recogniser: Recogniser) -> dict[str, str]:
                                 f"{config.image_width}")
     facts["data"] = config.data_root
     facts["software"] = f"Python {platform.python_version()} on {platform.machine()}"
+    facts["decoder without lexicon"] = choose_decoder(config, recogniser.charset).description
+    if config.temperature != 1.0:
+        facts["temperature of the confidence"] = str(config.temperature)
     return facts
 
 

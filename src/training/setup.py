@@ -33,7 +33,7 @@ from src.training.dropout import DropoutMasks
 from src.training.moving_average import MovingAverage
 from src.training.optimizer import create_optimizer
 from src.training.resume import Resumed, check_equal_start, open_resumed
-from src.training.samples import SampleReadings
+from src.training.sample_readings import SampleReadings
 from src.training.stop import StopSignals
 from src.training.trainer import Position, Trainer
 

@@ -13,10 +13,10 @@ import predict
 from src.common.charset import Charset
 from src.common.errors import ConfigError
 from src.network.checkpoint import read_checkpoint
+from src.prediction.reading_sheet import known_text
 from src.reading.language_model import CharacterModel
 from src.reading.selection import SHIPPED_CHARACTERS, SHIPPED_MODEL
 from src.render import RenderStyle, write_synth
-from src.report.reading_sheet import known_text
 from tests.conftest import REPO
 from tools import make_language_model
 

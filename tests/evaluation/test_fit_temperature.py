@@ -71,7 +71,7 @@ def test_words_are_read_as_they_are(data, capsys):
 
 def test_test_words_are_refused(data, monkeypatch):
     words = Benchmark("X", "Words", "iiit5k", "whole", 40)
-    monkeypatch.setattr("src.report.temperature.BENCHMARKS", [words])
+    monkeypatch.setattr("src.evaluation.temperature.BENCHMARKS", [words])
     with pytest.raises(ConfigError, match="as the benchmark Words does"):
         fit(data)
     assert not (data / "out").exists()

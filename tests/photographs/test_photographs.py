@@ -111,7 +111,7 @@ class StandIn:
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    monkeypatch.setattr("src.report.photographs.TextDetector", StandIn)
+    monkeypatch.setattr("src.prediction.photographs.TextDetector", StandIn)
 
 
 def test_words_are_printed_with_their_boxes(stand_in, tmp_path, capsys):

@@ -11,7 +11,7 @@ from src.data.batches import Batch
 from src.reading.reading import Reading
 from src.training.events import READINGS, TAGS
 from src.training.records import Metrics
-from src.training.samples import SampleReadings
+from src.training.sample_readings import SampleReadings
 
 
 def events(folder):

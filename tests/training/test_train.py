@@ -12,8 +12,8 @@ from src.common.errors import CheckpointError, ConfigError, DataError
 from src.crnn import build_network
 from src.model_utils.config import load_config
 from src.network.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from src.prediction.reading_sheet import known_text
 from src.render.layout import chunks
-from src.report.reading_sheet import known_text
 from src.training.setup import evaluation_while_training
 from tests.stub_network import install, write_image
 from tests.words import WORDS, draw_word, write_synth_set

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 import predict
+from src.prediction.image_remarks import orientation_of, remarks
 from src.recogniser import Recogniser, Result
-from src.report.image_remarks import orientation_of, remarks
 from tests.words import draw_word
 
 

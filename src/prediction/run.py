@@ -12,9 +12,9 @@ from src.common.progress import Progress
 from src.data.image_files import find_images
 from src.data.preprocess import decode_image, read_bytes
 from src.model_utils.config import Config
+from src.prediction.image_remarks import remarks
+from src.prediction.readings import ReadingPrinter
 from src.recogniser import PRETRAINED_ONNX, Recogniser
-from src.report.image_remarks import remarks
-from src.report.readings import ReadingPrinter
 
 STANDARD_INPUT = "-"
 
@@ -71,7 +71,7 @@ def predict(config: Config, pipe: BinaryIO) -> int:
     for line in decoding.report():
         print(line, file=sys.stderr)
     if shown:
-        from src.report.reading_sheet import draw_readings  # here: without a picture nothing is drawn
+        from src.prediction.reading_sheet import draw_readings  # here: without a picture nothing is drawn
 
         draw_readings(config.picture, shown)
         print(f"picture: {config.picture}", file=sys.stderr)

@@ -14,9 +14,9 @@ from src.model_utils.config import Config
 from src.photographs.detector import TextDetector
 from src.photographs.draw import draw_words
 from src.photographs.words import FoundWord, cut_words, reading_order
+from src.prediction.readings import ReadingPrinter
+from src.prediction.run import image_paths, read_images
 from src.recogniser import Recogniser, Result
-from src.report.prediction import image_paths, read_images
-from src.report.readings import ReadingPrinter
 
 
 def read_words(photograph: np.ndarray, detector: TextDetector, recogniser: Recogniser
