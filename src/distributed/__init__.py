@@ -14,8 +14,8 @@ time for a checkpoint, and lets the ranks run on when it gets SIGTERM.
   division.
 * ``launch.py``: one command for msrun, mpirun and rank tables, on one host or several. Users would have to write down
   the launcher's words themselves, and leave ``MS_*`` and ``RANK_*`` of the run before out of its environment.
-* ``hosts.py``: which hosts and devices a run has, by environment variables or a rank table. msrun takes no rank table
-  in place of its own numbers, and a missing variable would show up as a run that waits for ever.
+* ``hosts.py``: which hosts and devices a run has, by environment variables or a rank table. msrun has to be
+  told them as numbers, and a wrong or missing one would show up as a run that waits for ever.
 * ``host_link.py``: launchers of several hosts notice each other's end. Without it the ranks of the others hang when the
   first host dies.
 * ``rank_watch.py``: names the rank that failed first and shows the end of its log, ends the others, hands Ctrl-C and
