@@ -54,7 +54,7 @@ def bind(threads: int) -> None:
 
 def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
                batch: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Loads a network as a function from images (N, 3, 32, 100) to class scores (T, N, C)."""
+    """Loads a network as a function from images (N, 3, 32, width) to class scores (T, N, C)."""
     if name in ("onnx", "int8"):
         from src.deploy.onnx.network import OnnxNetwork
 
@@ -192,14 +192,16 @@ def prepare(args: argparse.Namespace, folder: Path) -> Path | None:
     from src.data.embedded import embedded_set
     from src.data.image_files import find_images
     from src.data.preprocess import InputSpec, read_image, to_batch
+    from src.network.checkpoint import read_checkpoint
 
     paths = choose_images(list(find_images((args.images or str(embedded_set()),))), max(args.batch))
     (folder / "images").mkdir()
     for number, path in enumerate(paths):
         shutil.copy(path, folder / "images" / f"{number:06d}{Path(path).suffix}")
+    width = int(read_checkpoint(args.checkpoint_path).info.get("image_width", InputSpec.width))
     # As the C++ program lists them.
     images = [read_image(path) for path in sorted((folder / "images").iterdir())]
-    np.save(folder / "images.npy", to_batch(images, InputSpec()))
+    np.save(folder / "images.npy", to_batch(images, InputSpec(width=width)))
     run = {"check": True, "stdout": sys.stderr, "cwd": ROOT}
     if {"onnx", "int8"} & set(args.only):
         small = ["--quantize=int8", f"--calibration_path={folder}/images"] if "int8" in args.only else []
