@@ -99,6 +99,14 @@ class EvalResult:
                            for name, tally in getattr(self, key).items()}
         return result
 
+    @classmethod
+    def from_dict(cls, values: dict) -> "EvalResult":
+        """What :meth:`to_dict` gave, also after JSON."""
+        tallies: dict[str, dict] = {
+            key: {kind(name): Tally(part["correct"], part["total"]) for name, part in values[key].items()}
+            for key, kind in (("per_length", int), ("per_group", str))}
+        return cls(**{**values, **tallies, "interval": tuple(values["interval"])})
+
 
 def evaluate_readings(truths: Sequence[str], readings: Sequence, charset: Charset | None = None) -> EvalResult:
     """Compares readings with truths.

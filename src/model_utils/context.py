@@ -6,6 +6,7 @@ from src.distributed.environment import check_launcher, is_scheduler
 from src.model_utils.config import Config
 from src.model_utils.device_adapter import apply_cpu_cap, get_device_id, resolve_device_target
 from src.model_utils.moxing_adapter import is_inside
+from src.model_utils.versions import check_versions
 from src.onednn import accelerate, available
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
         One line about the device and how the CPU's convolutions run.
 
     Raises:
-        ConfigError: the device that was asked for is not there, the other processes cannot be reached, or a key asks
-            for what this program does not do.
+        ConfigError: the device that was asked for is not there, the other processes cannot be reached, a key asks
+            for what this program does not do, or MindSpore or numpy have a version that does not work here.
     """
+    check_versions()
     if config.enable_modelarts and not is_inside():
         raise ConfigError("enable_modelarts is for train.py, eval.py and export.py; leave it out here")
     if config.run_distribute:

@@ -2,10 +2,10 @@
 import os
 import re
 import sys
-from importlib import metadata
 
 from src.common.system import cpu_facts, muted
 from src.model_utils.local_adapter import get_device_id, get_device_num, get_job_id, get_rank_id
+from src.model_utils.versions import installed
 
 __all__ = ["apply_cpu_cap", "get_device_id", "get_device_num", "get_job_id", "get_rank_id", "resolve_device_target"]
 
@@ -49,7 +49,7 @@ def apply_cpu_cap() -> str:
         return f"CPU cap: {CAP_VARIABLE}={os.environ[CAP_VARIABLE]} was set before; left as it is"
     if os.environ.get(NO_CAP_VARIABLE, "").strip().lower() in ("1", "true", "yes"):
         return f"CPU cap: off, as {NO_CAP_VARIABLE}={os.environ[NO_CAP_VARIABLE]} asks"
-    version = _mindspore_version()
+    version = installed("mindspore")
     if version is None:
         return "CPU cap: not needed, mindspore is not installed"
     if _is_older_than_2_9(version):
@@ -66,14 +66,6 @@ def apply_cpu_cap() -> str:
         f"CPU cap: {CAP_VARIABLE}={CAP}, because mindspore {version} is up to 100 times slower without it on AVX-512 "
         f"CPUs ({NO_CAP_VARIABLE}=1 switches it off)"
     )
-
-
-def _mindspore_version() -> str | None:
-    """The installed version, without importing it."""
-    try:
-        return metadata.version("mindspore")
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _is_older_than_2_9(version: str) -> bool:

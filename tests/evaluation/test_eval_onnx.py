@@ -125,6 +125,22 @@ def test_fixed_batch_is_split_and_filled_up(onnx_file, tmp_path):
     np.testing.assert_allclose(fixed(images(10)), OnnxNetwork(onnx_file)(images(10)), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [{}, {"batch": 4, "width": 100}])
+def test_no_images_never_reach_the_runtime(shape, tmp_path, monkeypatch):
+    """They would end the process: onnxruntime 1.32 does not raise there."""
+    network = OnnxNetwork(write_onnx(tmp_path / "x.onnx", make_onnx(**shape)))
+    session, sizes = network._session, []
+
+    class Guarded:
+        def run(self, names, values):
+            sizes.append(len(values["images"]))
+            assert sizes[-1], "an empty batch is about to reach onnxruntime"
+            return session.run(names, values)
+
+    monkeypatch.setattr(network, "_session", Guarded())
+    assert network(images(0)).shape == network(images(1))[:, :0].shape and sizes == [shape.get("batch", 1)] * 2
+
+
 @pytest.mark.parametrize("version", ["V1", "V2"])
 def test_guards_change_nothing(version, tmp_path):
     """The graph that is to be quantised computes the same, at any batch size and width."""

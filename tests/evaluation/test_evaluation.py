@@ -1,4 +1,6 @@
 """The evaluation loop: the same class scores at any batch size, and every word once."""
+import json
+import threading
 
 import mindspore as ms
 import numpy as np
@@ -6,6 +8,8 @@ import pytest
 
 from src.common.charset import Charset
 from src.data.batches import Batch
+from src.distributed.ranks import Ranks
+from src.evaluation import loop
 from src.evaluation.loop import evaluate
 from src.network.forward import network_forward
 from src.reading.reading import Reading
@@ -46,3 +50,45 @@ def test_every_word_is_counted_once(size):
                       Charset("abcdefghijklmnopqrstuvwxyz0123456789"),
                       lambda references, truths, readings: seen.extend(truths))
     assert (result.correct, result.total) == (9, 10) and seen == words
+
+
+class Threads(Ranks):
+    """Ranks that are threads of this process; what they gather goes through JSON, as between processes."""
+
+    def gather(self, value):
+        self.posts[self.rank] = json.dumps(value)
+        self.messages.append(len(value) if isinstance(value, list) else 1)
+        self.barrier.wait(30)
+        found = [json.loads(text) for text in self.posts]
+        self.barrier.wait(30)
+        return found
+
+
+@pytest.mark.parametrize("shares", [[[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]], [[], list(range(10)), []], [[], [], []]])
+def test_ranks_send_what_they_read_to_the_first_in_pieces(monkeypatch, shares):
+    monkeypatch.setattr(loop, "ROWS", 2)
+    charset, words = Charset("abcdefghijklmnopqrstuvwxyz0123456789"), [f"word{n}" for n in range(COUNT)]
+    decoding = Decoding(lambda numbers: [Reading(f"WORD{n}" if n != 3 else "else", 1 / (n + 2)) for n in numbers], "")
+
+    def batches(numbers):
+        for n in numbers:
+            yield Batch(np.array([n]), np.zeros((1, 1)), np.zeros(1), [words[n]], [f"key{n}"], np.array([n]))
+
+    def at_rank(rank, numbers):
+        one = Threads(rank, len(shares))
+        found[rank] = evaluate(lambda images: images, batches(numbers), decoding, charset,
+                               lambda references, truths, readings: seen.append((rank, references, truths)), one)
+
+    monkeypatch.setattr(Threads, "posts", [""] * len(shares), raising=False)
+    monkeypatch.setattr(Threads, "barrier", threading.Barrier(len(shares)), raising=False)
+    monkeypatch.setattr(Threads, "messages", [], raising=False)
+    found, seen = [None] * len(shares), []
+    threads = [threading.Thread(target=at_rank, args=pair) for pair in enumerate(shares)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    alone = evaluate(lambda images: images, batches(sorted(sum(shares, []))), decoding, charset)
+    assert found == [alone] * len(shares) and alone.total == len(sum(shares, []))
+    assert seen == [(0, [f"key{n}" for n in range(alone.total)], words[:alone.total])], "told once, in the first alone"
+    assert max(Threads.messages) <= 2, "no message of more than ROWS words"

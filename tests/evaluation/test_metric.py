@@ -10,6 +10,7 @@ from src import metric
 from src.common.charset import Charset
 from src.common.errors import ConfigError
 from src.metric import (
+    EvalResult,
     evaluate_readings,
     expected_calibration_error,
     fit_temperature,
@@ -77,6 +78,8 @@ def test_result_is_plain_json():
     assert again["per_length"]["3"] == {"correct": 0, "total": 1, "accuracy": 0.0}
     assert again["per_group"]["letters"] == {"correct": 1, "total": 2, "accuracy": 0.5}
     assert again["accuracy"] == result.accuracy and again["interval"] == list(result.interval)
+    assert EvalResult.from_dict(again) == result
+    assert EvalResult.from_dict(json.loads(json.dumps(evaluate_readings([], []).to_dict()))).interval == (0, 1)
 
 
 @pytest.mark.parametrize("text, group", [("abc", "letters"), ("ÄÖ", "letters"), ("12", "digits"), ("a1", "mixed"),

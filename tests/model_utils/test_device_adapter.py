@@ -140,7 +140,7 @@ def machine(monkeypatch, environment):
         monkeypatch.delitem(sys.modules, "mindspore")
 
     def change(version="2.10.0", avx512=True):
-        monkeypatch.setattr(device_adapter, "_mindspore_version", lambda: version)
+        monkeypatch.setattr(device_adapter, "installed", lambda package: version)
         monkeypatch.setattr(device_adapter, "cpu_facts", lambda: {"flags": "fpu avx2" + " avx512f" * avx512})
 
     change()

@@ -135,8 +135,11 @@ class OnnxNetwork:
         return ThreadPoolExecutor(self._threads)
 
     def _run(self, images: np.ndarray) -> np.ndarray:
-        """Class scores of one call's images; they are filled up where the file wants more."""
-        missing = (self.batch or len(images)) - len(images)
+        """Class scores of one call's images; they are filled up where the file wants more.
+
+        No images are filled up, too: onnxruntime 1.32 ends the process on a batch of none where a network has an LSTM.
+        """
+        missing = (self.batch or max(len(images), 1)) - len(images)
         if missing:
             images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
         scores = self._session.run(None, {self._input: images})[0]
