@@ -22,6 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -147,12 +149,11 @@ def has_ended(process: subprocess.Popen, log: Path, may_go_on: bool) -> bool:
 
 def was_forked(pid: int) -> bool:
     """Whether a process runs the command line of its parent, as those that load images do."""
-    found = find_process(pid)
     try:
-        lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in (pid, found.parent if found else 0)]
-    except OSError:
+        parent = psutil.Process(pid).parent()
+        return parent is not None and psutil.Process(pid).cmdline() == parent.cmdline()
+    except psutil.Error:
         return False
-    return lines[0] == lines[1]
 
 
 def command_of(pid: int) -> str:
