@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ascend.stand_ins import SOC, SOC_VARIABLE
 from tests.conftest import REPO
 
 _KERNEL = re.compile(r"kernel opname:(\w+), kernel type:(\w+)")
@@ -43,7 +44,7 @@ class DryRun:
     environment: dict[str, str]
 
     def __call__(self, *command: str | Path, folder: Path, ranks: int = 1, rank: int = 0,
-                 program: Path = REPO) -> Outcome:
+                 program: Path = REPO, chip: str = SOC) -> Outcome:
         """Runs ``python command`` in a folder.
 
         Args:
@@ -52,11 +53,12 @@ class DryRun:
             ranks: number of simulated devices; only one process runs.
             rank: which of them this is.
             program: the copy of the project to run.
+            chip: the chip to compile for, as CANN calls it.
         """
         # Without the first, operators that Ascend has no kernel for run on the host unseen; the log of MindSpore's
         # module DEVICE says which kernels were chosen.
         extra = {"MS_DISABLE_KERNEL_BACKOFF": "1", "MS_SUBMODULE_LOG_v": "{DEVICE:1}", "OMP_NUM_THREADS": "1",
-                 "RANK_SIZE": str(ranks), "RANK_ID": str(rank), "DEVICE_ID": str(rank)}
+                 SOC_VARIABLE: chip, "RANK_SIZE": str(ranks), "RANK_ID": str(rank), "DEVICE_ID": str(rank)}
         environment = {**os.environ, **self.environment, **extra}
         environment["PYTHONPATH"] = f"{self.environment['PYTHONPATH']}:{program}"
         done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, stdout=subprocess.PIPE,

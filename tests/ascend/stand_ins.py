@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 SOC = "Ascend910B2"
-"""The chip that the dry run compiles for."""
+"""The chip that the dry run compiles for, unless the variable ``SOC_VARIABLE`` names another."""
+SOC_VARIABLE = "STAND_IN_SOC"
 
 _PACKAGE = Path(importlib.util.find_spec("mindspore").submodule_search_locations[0]) / "lib"
 _ASCEND = _PACKAGE / "plugin" / "ascend"
@@ -45,7 +46,10 @@ _RETURNS_ITSELF = re.compile(r"_ZN2ge(8Operator(7SetAttr|8SetInput|15AddControlI
 _OPERATOR = re.compile(r"_ZN2ge8OperatorC|CreateOperator")
 
 _BY_HAND = {
-    "aclrtGetSocName": f'extern "C" const char *aclrtGetSocName() {{ return "{SOC}"; }}',
+    "aclrtGetSocName": f'''extern "C" const char *aclrtGetSocName() {{
+  const char *name = getenv("{SOC_VARIABLE}");
+  return name != nullptr ? name : "{SOC}";
+}}''',
     "_ZN2ge13StatusFactory8InstanceEv": """namespace ge {
 struct StatusFactory { std::map<unsigned, std::string> names; static StatusFactory *Instance(); };
 StatusFactory *StatusFactory::Instance() { static auto *only = new StatusFactory; return only; }
@@ -102,7 +106,7 @@ def _missing() -> tuple[set[str], set[str]]:
 
 
 def _source(functions: set[str]) -> str:
-    lines = ["#include <cstring>", "#include <map>", "#include <string>", *_BY_HAND.values()]
+    lines = ["#include <cstdlib>", "#include <cstring>", "#include <map>", "#include <string>", *_BY_HAND.values()]
     for number, name in enumerate(sorted(functions - set(_BY_HAND))):
         # A caller hands over the room for an object it wants, or the object itself, as the first argument.
         room = 24 if _OPERATOR.search(name) else 16

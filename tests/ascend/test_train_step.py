@@ -20,11 +20,13 @@ CASES = {
     "V2, two widths, adamw": ["--widths", "64", "256", "--optimizer=adamw", "--loss_scale=dynamic", "--reduction=mean"],
     "V1, dropout masks, adam": ["--version=V1", "--masks", "--optimizer=adam", "--loss_scale=dynamic", "--frame_loss"],
     "V1, MindSpore's dropout": ["--version=V1"],
+    "V2, fixed loss scale": ["--loss_scale=128", "--optimizer=adam", "--reduction=mean"],
     "V2, float32": ["--precision=float32"],
     "V2, bfloat16": ["--precision=bfloat16", "--optimizer=adamw", "--reduction=mean"],
 }
 SHARED = {
     "V2, sync_bn": ["--sync_bn", "--optimizer=adamw", "--loss_scale=dynamic", "--reduction=mean", "--frame_loss"],
+    "V2, model zoo's recipe": ["--frame_loss"],
     "V1": ["--version=V1", "--masks"],
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import compare_precision
 from benchmarks.child import reason
 from convert_lmdb import main as convert_lmdb
 from src.onednn import available
@@ -142,6 +143,29 @@ def test_mistakes_are_named(tmp_path, name, options, message):
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_precisions_are_compared_and_nothing_is_done_twice(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def program(command, log):
+        asked.append(command)
+        half = int("float16" in " ".join(command))
+        text = f"mindspore\ncorrect num: {474 - half} , total num: 500\n"
+        log.open("a").write("epoch: 1 step: 2, gradient not finite: step skipped (1 so far)\n" * half + text)
+        return text
+
+    monkeypatch.setattr(compare_precision, "run", program)
+    checkpoints = tmp_path / "float16_7" / "ckpt"
+    checkpoints.mkdir(parents=True)
+    for name in ("crnn-1_90.ckpt", "crnn-1_137.ckpt", "best_acc.ckpt", "crnn-x_200.ckpt"):
+        (checkpoints / name).touch()
+    for _ in range(2):
+        assert compare_precision.main([f"--output={tmp_path}", "--seeds", "7"]) == 0
+        assert rows(capsys.readouterr().out) == [["7", "94.8", "94.6", "-0.2", "1"]]
+    assert [command[0] for command in asked] == ["train.py", "eval.py"] * 2
+    assert asked[2][-1] == f"--resume_ckpt={checkpoints / 'crnn-1_137.ckpt'}" and "--seed=7" in asked[0]
+    assert not any("resume" in word for word in asked[0])
 
 
 def test_how_a_process_ended():
