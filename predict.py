@@ -14,12 +14,11 @@ def main(argv: list[str] | None = None) -> int:
     config = load_config(argv, description="Read word images, each cut out around one word, with a trained CRNN. - "
                          "reads one image from standard input.", positional="IMAGE|FOLDER|- ...", uses=USES,
                          refuses_others=True)
-    # After the options, so that --help is quick.
     if config.find_words:
-        from src.prediction.photographs import predict_photographs
+        from src.prediction.photographs import predict_photographs  # after the options, so that --help is quick
 
         return predict_photographs(config, sys.stdin.buffer)
-    from src.prediction.run import predict
+    from src.prediction.run import predict  # after the options, so that --help is quick
 
     return predict(config, sys.stdin.buffer)
 

@@ -14,7 +14,8 @@ from src.common.edit_distance import edit_distances
 
 def __getattr__(name: str):
     if name == "CRNNAccuracy":
-        from src.evaluation.crnn_accuracy import CRNNAccuracy
+        from src.evaluation.crnn_accuracy import CRNNAccuracy  # it imports MindSpore
+
         return CRNNAccuracy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

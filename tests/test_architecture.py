@@ -123,6 +123,9 @@ def test_inner_imports_are_few():
     inner = [f"{path.relative_to(ROOT)}:{line} {name}" for path in files for name, line, top in imports(path)
              if not top]
     assert len(inner) < 40, "\n".join(inner)
+    without = [f"{path.relative_to(ROOT)}:{line}" for path in files for name, line, top in imports(path) if not top
+               and "#" not in "".join(path.read_text().splitlines()[line - 2:line])]
+    assert without == [], "no reason beside the import, or in the line above it"
 
 
 def test_nothing_happens_at_import(tmp_path):

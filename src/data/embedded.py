@@ -18,7 +18,7 @@ def embedded_set(folder: Path = FOLDER) -> Path:
     Raises:
         OSError: the set is not there yet and cannot be written.
     """
-    from src.render import RenderStyle, write_synth
+    from src.render import RenderStyle, write_synth  # here: once drawn, nobody needs fonts
 
     write_synth(folder, train=TRAIN, val=VAL, test=TEST, style=RenderStyle.preset("easy"), seed=SEED, min_length=3,
                 max_length=6, digits_ratio=0.1, overwrite=True)

@@ -43,7 +43,7 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
     # Not at the top: MindSpore's oneDNN reads the CPU cap when it is loaded.
     import mindspore as ms
 
-    from src.distributed.communication import connect
+    from src.distributed.communication import connect  # it imports MindSpore
 
     if config.run_distribute and is_scheduler():
         connect()  # ends with the ranks
@@ -84,7 +84,7 @@ def speed_up(network: "nn.Cell", config: Config, precision: str = "float32", fro
     Raises:
         ConfigError: bfloat16 cannot be had here.
     """
-    from src.network.precision import set_precision
+    from src.network.precision import set_precision  # it imports MindSpore
 
     bf16 = precision == "bfloat16"
     asked, remedy = (("amp bf16", "set --amp=none") if config.amp == "bf16" else

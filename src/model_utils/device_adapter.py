@@ -23,7 +23,7 @@ def resolve_device_target(target: str) -> str:
 
 def _is_usable(target: str) -> bool:
     """Whether MindSpore has the back end of a device and sees at least one."""
-    import mindspore
+    import mindspore  # not before the CPU cap is set
 
     with muted():  # a back end that is not there is no news to somebody who wants any
         try:

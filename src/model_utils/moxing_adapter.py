@@ -79,7 +79,8 @@ def modelarts(config: Config, data_key: str = "", checkpoint_key: str = "") -> I
 
 def _moxing_file() -> ModuleType:
     try:
-        import moxing
+        import moxing  # only images of ModelArts have it
+
         return moxing.file
     except ImportError as error:
         raise ConfigError("enable_modelarts needs the package moxing, which is part of the images of Huawei's "
