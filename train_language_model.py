@@ -5,7 +5,7 @@ from pathlib import Path
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError, run_main
-from src.model_utils.config import load_config
+from src.model_utils.config import configured
 from src.reading.model_training import train_model
 from src.reading.word_list import read_words
 
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
                         help="the network's characters, or their file (default: that of default_config.yaml)")
     args = parser.parse_args(argv)
 
-    charset = Charset.from_config(load_config([]).label_dict if args.label_dict is None else args.label_dict)
+    charset = Charset.from_config(configured().label_dict if args.label_dict is None else args.label_dict)
     words = [word for path in args.words for word in read_words(path)]
     folder = Path(args.output).parent
     if not folder.is_dir():

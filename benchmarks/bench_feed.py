@@ -27,7 +27,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,11 +73,11 @@ class Turn(NamedTuple):
 def card(args: argparse.Namespace) -> None:
     """One card: opens its shard, waits for the common start, and takes its batches."""
     from src.dataset import create_dataset
-    from src.model_utils.config import load_config
-    options = {**load_config([]).to_dict(), "num_parallel_workers": args.workers, "show_progress": "never"}
+    from src.model_utils.config import configured
+    config = configured(num_parallel_workers=args.workers, show_progress="never")
     if args.augment:
-        options["augment"] = args.augment
-    dataset = create_dataset("lmdb", args.lmdb, args.batch, args.cards, args.card, config=SimpleNamespace(**options))
+        config.augment = args.augment
+    dataset = create_dataset("lmdb", args.lmdb, args.batch, args.cards, args.card, config=config)
     batches = (batch for epoch in range(10**6) for batch in dataset.epoch(epoch))
     next(batches)
     print("ready", flush=True)

@@ -9,10 +9,9 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError, DataError
-from src.common.options import read_options
 from src.data.preprocess import InputSpec, decode_image, read_image, to_batch
 from src.data.transparency import lay_over_ground
-from src.model_utils.config import DEFAULT_CONFIG, ROOT, Config
+from src.model_utils.config import ROOT, Config, configured
 from src.reading.alignment import align
 from src.reading.alternatives import next_best
 from src.reading.lexicon_decoder import LexiconDecoder
@@ -121,9 +120,7 @@ class Recogniser:
 
     def __init__(self, model: str | os.PathLike | None = None, *,
                  lexicon: str | os.PathLike | Sequence[str] | None = None, **options: Any) -> None:
-        config = Config(read_options(DEFAULT_CONFIG))
-        for name, value in options.items():
-            config.give(name, value)
+        config = configured(**options)
         if model is not None:
             config.give("onnx_file" if os.fspath(model).endswith(".onnx") else "checkpoint_path", model)
         words = None if lexicon is None or isinstance(lexicon, str | os.PathLike) else list(lexicon)

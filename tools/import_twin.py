@@ -109,10 +109,10 @@ def main(argv: list[str] | None = None) -> int:
     images = sample_images(args.images, args.count, args.image_width)
     expected = twin_scores(weights, images)
 
-    from src.model_utils.config import load_config
+    from src.model_utils.config import configured
     from src.model_utils.context import set_up_context, speed_up
 
-    config = load_config(["--device_target=CPU", f"--label_dict={args.label_dict}"])
+    config = configured(device_target="CPU", label_dict=args.label_dict)
     print(set_up_context(config, own_operators=True), flush=True)
     from mindspore import Tensor
 

@@ -20,8 +20,8 @@ for a tenth. Numbers are counted by their length alone. wordfreq is needed here 
   pip install wordfreq==3.1.1
   python tools/make_language_model.py
 
-How a beam search uses the model stays as in the file that it replaces; benchmarks/tune_beam.py --tune --write chooses
-that anew."""
+How a beam search uses the model stays as in the file that it replaces, for a new file as in the one that comes with the
+program; benchmarks/tune_beam.py --tune --write chooses that anew."""
 
 VERSION = "3.1.1"
 # Languages and the weight of their frequencies. English and French signs are what validation words there are.
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     counts = word_counts(read_frequencies())
     charset = Charset(SHIPPED_CHARACTERS)
-    use = CharacterModel.load(args.output, charset).use if Path(args.output).exists() else None
+    use = CharacterModel.load(args.output if Path(args.output).exists() else SHIPPED_MODEL, charset).use
     model, left_out = train_model(counts, charset, ORDER, list(counts.values()), _DIGITS, use)
     if left_out:
         raise ConfigError(f"{len(left_out)} words cannot be written, such as {left_out[0]!r}")

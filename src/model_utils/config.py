@@ -177,6 +177,19 @@ class Config:
         self.__dict__.update(_values=values, _origins=origins, notes=tuple(notes))
 
 
+def configured(**values: Any) -> Config:
+    """The configuration of somebody who uses a program's parts from Python: the defaults, and the keys that are given.
+
+    Raises:
+        AttributeError: there is no such key.
+        ConfigError: a value is not accepted.
+    """
+    config = Config(read_options(DEFAULT_CONFIG))
+    for name, value in values.items():
+        config.give(name, value)
+    return config
+
+
 def _derive(values: dict[str, Any], origins: dict[str, str], places: Mapping[str, str]) -> None:
     """Sets the derived keys, in place.
 

@@ -11,7 +11,7 @@ from src.deploy.mindir.files import load_mindir, write_mindspore
 from src.deploy.mindir.lite import rewrite_file
 from src.deploy.mindir.unrolled import UnrolledCRNN
 from src.deploy.targets import Sizes, written
-from src.model_utils.config import load_config
+from src.model_utils.config import configured
 from src.network.forward import network_forward
 from src.network.trained import load_network, open_checkpoint
 
@@ -39,8 +39,8 @@ def export_for_lite(checkpoint_path: str | os.PathLike, out_path: str | os.PathL
         CRNNError: the file differs from the checkpoint.
         ConfigError: as :func:`src.deploy.targets.written`.
     """
-    words = {"checkpoint_path": os.fspath(checkpoint_path), "image_width": width, "label_dict": label_dict}
-    config = load_config([f"--{key}={value}" for key, value in words.items() if value is not None])
+    asked = {"checkpoint_path": os.fspath(checkpoint_path), "image_width": width, "label_dict": label_dict}
+    config = configured(**{key: value for key, value in asked.items() if value is not None})
     checkpoint = open_checkpoint(config)
     if config.keep_ratio:
         raise CheckpointError(f"{checkpoint.path} was trained with keep_ratio, but this file has one width, to which "
