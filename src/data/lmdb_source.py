@@ -9,7 +9,7 @@ import numpy as np
 
 from src.common.errors import DataError
 from src.common.progress import Progress
-from src.data.lmdb_structure import LmdbFileError, check_structure
+from src.data.lmdb_structure import Leaves, LmdbFileError, check_structure
 from src.data.source import LEXICONS, WordSource, check_folder
 
 try:
@@ -52,7 +52,7 @@ class Database:
 
     _lock = threading.Lock()
     _open: dict[str, Any] = {}
-    _checked: set[str] = set()  # a forked process need not look again
+    _leaves: dict[str, Leaves | None] = {}  # of what has been looked through; a forked process need not look again
     _fork_safe = False
 
     def __init__(self, folder: str):
@@ -87,9 +87,8 @@ class Database:
         if lmdb is None:
             raise DataError(f"reading {path} needs the Python package lmdb: install it as requirements.txt says")
         try:
-            if self._key not in self._checked:
-                check_structure(path)
-                self._checked.add(self._key)
+            if self._key not in self._leaves:
+                self._leaves[self._key] = check_structure(path)
         except LmdbFileError as error:
             raise DataError(f"{path} is no LMDB file, or a broken one: {error}") from error
         except OSError as error:
@@ -105,16 +104,30 @@ class Database:
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         environment = self.environment()
+        self.check_leaves(key)
         try:
             with environment.begin() as transaction:
                 return transaction.get(key)
         except lmdb.Error as error:
             raise DataError(f"{self.folder}: {key.decode()}: {error}") from error
 
+    def check_leaves(self, key: bytes, last: bytes | None = None) -> None:
+        """Looks at the pages that hold a key, or those from one key to another, before LMDB goes there.
+
+        Raises:
+            DataError: one is damaged.
+        """
+        leaves = self._leaves.get(self._key)
+        if leaves is not None:
+            try:
+                leaves.check(key, last)
+            except LmdbFileError as error:
+                raise DataError(f"{self.folder}/data.mdb is a broken LMDB file: {error}") from error
+
     def close(self) -> None:
         """Closes it in this process, so that the file can be replaced."""
         with self._lock:
-            self._checked.discard(self._key)
+            self._leaves.pop(self._key, None)
             environment = self._open.pop(self._key, None)
             if environment is not None:
                 environment.close()
@@ -281,6 +294,7 @@ def _read_labels(database: Database, rows: dict[bytes, int], index: array, show_
         raise DataError(f"{database.folder}: num-samples is no number: {stored!r}")
     count = int(stored)
     enabled = show_progress and count >= _SHOW_PROGRESS_FROM
+    database.check_leaves(label_key(1), label_key(count + 1))
     try:
         with database.environment().begin() as transaction, Progress(
                 count if enabled else 0, "reading labels", "label", enabled=enabled) as progress:

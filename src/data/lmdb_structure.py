@@ -2,11 +2,13 @@
 
 LMDB trusts its file: a page number or an offset that is wrong makes it read where nothing is, and the process ends. So
 the meta page, all branch pages and, in files of up to ``LEAVES_UP_TO`` bytes, all leaf pages are checked here, as laid
-out by LMDB 0.9 on 64-bit systems, little end first. The leaves of larger files are most of the file and are not read.
+out by LMDB 0.9 on 64-bit systems, little end first. The leaves of larger files are most of the file: each is checked
+before LMDB first goes there (:class:`Leaves`).
 """
 import mmap
 import os
 import struct
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,11 +39,41 @@ class _Meta:
     transaction: int
 
 
-def check_structure(path: str | os.PathLike) -> None:
+class Leaves:
+    """The leaf pages of a large file; each is checked before a key in it is looked up for the first time.
+
+    Args:
+        data: the file.
+        meta: what its meta page says.
+        pages: ``(N,)`` numbers of the leaves, in the order of their keys.
+        first: ``(N,)`` bytes: the keys from which on a key is in that leaf; the first is empty.
+    """
+
+    def __init__(self, data: mmap.mmap, meta: _Meta, pages: np.ndarray, first: np.ndarray):
+        self._data, self._meta, self._pages, self._first = data, meta, pages, first
+        self._checked = np.zeros(len(pages), bool)
+
+    def check(self, key: bytes, last: bytes | None = None) -> None:
+        """Checks the leaf in which LMDB looks for a key, or all that it passes from there to another and the next.
+
+        Raises:
+            LmdbFileError: one is damaged.
+        """
+        begin = bisect_right(self._first, key) - 1  # numpy's own would copy them all for a longer key
+        end = begin + 1 if last is None else bisect_right(self._first, last) + 1
+        for place in np.flatnonzero(~self._checked[begin:end]) + begin:
+            _check_page(self._data, self._meta, int(self._pages[place]), _LEAF)
+            self._checked[place] = True
+
+
+def check_structure(path: str | os.PathLike) -> Leaves | None:
     """Checks the tree of the last transaction.
 
     Args:
         path: of data.mdb.
+
+    Returns:
+        For files of more than ``LEAVES_UP_TO`` bytes the leaves, which are still to be checked; else None.
 
     Raises:
         LmdbFileError: it cannot be read safely; the message says why.
@@ -50,17 +82,17 @@ def check_structure(path: str | os.PathLike) -> None:
     size = os.path.getsize(path)
     if size < 2 * 512:
         raise LmdbFileError(f"it has {size} bytes")
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        first = _meta(data, 0)
-        second = _meta(data, first.page_size)
-        meta = second if second.transaction > first.transaction else first
-        wanted = (meta.last_page + 1) * meta.page_size
-        if second.page_size != first.page_size or meta.flags:
-            raise LmdbFileError("its meta pages contradict each other, or are those of another kind of database")
-        if size < wanted:
-            raise LmdbFileError(f"truncated: {size} bytes of {wanted}")
-        if meta.root != _NO_PAGE:
-            _check_tree(data, meta, size <= LEAVES_UP_TO)
+    with open(path, "rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    first = _meta(data, 0)
+    second = _meta(data, first.page_size)
+    meta = second if second.transaction > first.transaction else first
+    wanted = (meta.last_page + 1) * meta.page_size
+    if second.page_size != first.page_size or meta.flags:
+        raise LmdbFileError("its meta pages contradict each other, or are those of another kind of database")
+    if size < wanted:
+        raise LmdbFileError(f"truncated: {size} bytes of {wanted}")
+    return None if meta.root == _NO_PAGE else _check_tree(data, meta, size <= LEAVES_UP_TO)
 
 
 def _meta(data: mmap.mmap, start: int) -> _Meta:
@@ -78,9 +110,14 @@ def _meta(data: mmap.mmap, start: int) -> _Meta:
     return _Meta(free[0], main[1], main[7], last, transaction)
 
 
-def _check_tree(data: mmap.mmap, meta: _Meta, with_leaves: bool) -> None:
-    """Goes through the tree level by level; leaves are all on the last one."""
+def _check_tree(data: mmap.mmap, meta: _Meta, with_leaves: bool) -> Leaves | None:
+    """Goes through the tree level by level; leaves are all on the last one, and are returned if they are not checked.
+
+    Without the leaves the keys of the branches are compared as well: only where they rise is it certain which leaf LMDB
+    takes for a key.
+    """
     level, seen = np.array([meta.root], np.uint64), 0
+    keys = np.array([b""])
     for _ in range(_DEEPEST):
         if int(level.max()) > meta.last_page or int(level.min()) < 2:
             raise LmdbFileError("a page number beyond its end")
@@ -89,10 +126,16 @@ def _check_tree(data: mmap.mmap, meta: _Meta, with_leaves: bool) -> None:
             raise LmdbFileError("a page that is used twice")
         kind = _head(data, meta, int(level[0]))[0]
         if kind == _LEAF and not with_leaves:
-            return
+            return Leaves(data, meta, level, keys)
         below = [_check_page(data, meta, page, kind) for page in level.tolist()]
         if kind == _LEAF:
-            return
+            return None
+        if not with_leaves:
+            # The first key of a branch is not used: its first child begins where the branch does.
+            keys = np.concatenate([part for page, own in zip(level.tolist(), keys, strict=True)
+                                   for part in ([own], _keys_of_branch(data, meta, page)[1:])])
+            if (keys[1:] <= keys[:-1]).any():
+                raise LmdbFileError("keys that do not rise")
         level = np.concatenate(below)
     raise LmdbFileError("it is nested too deep")
 
@@ -103,6 +146,19 @@ def _head(data: mmap.mmap, meta: _Meta, page: int) -> tuple[int, int, int]:
     if number != page or kind not in (_BRANCH, _LEAF) or lower % 2 or not _HEAD < lower <= upper <= meta.page_size:
         raise LmdbFileError(f"page {page} is damaged")
     return kind, lower, upper
+
+
+def _keys_of_branch(data: mmap.mmap, meta: _Meta, page: int) -> np.ndarray:
+    """The keys of a branch page that has been checked, ``(N,)`` bytes."""
+    _, lower, _ = _head(data, meta, page)
+    content = data[page * meta.page_size:(page + 1) * meta.page_size]
+    found = []
+    for node in np.frombuffer(content[_HEAD:lower], "<u2").tolist():
+        key = content[node + _NODE:node + _NODE + int.from_bytes(content[node + 6:node + 8], "little")]
+        if 0 in key:
+            raise LmdbFileError(f"page {page} holds a key with a zero byte, which no key of an image or a label has")
+        found.append(key)
+    return np.array(found)
 
 
 def _check_page(data: mmap.mmap, meta: _Meta, page: int, kind: int) -> np.ndarray:

@@ -100,3 +100,67 @@ def test_a_branch_that_leads_to_itself(tmp_path):
     path.write_bytes(data)
     with pytest.raises(LmdbFileError):
         check_structure(path)
+
+
+def leaves_of(data: bytes) -> dict[int, list[bytes]]:
+    """Every leaf of the tree and its keys, read here by the layout's numbers."""
+    found, waiting = {}, [root_of(data)[1]]
+    while waiting:
+        at = PAGE * waiting.pop()
+        kind, lower = struct.unpack_from("<HH", data, at + 10)
+        nodes = [at + place for place in struct.unpack_from(f"<{(lower - 16) // 2}H", data, at + 16)]
+        if kind == 1:
+            waiting += [struct.unpack_from("<I", data, node)[0] for node in nodes]
+        else:
+            lengths = [struct.unpack_from("<H", data, node + 6)[0] for node in nodes]
+            found[at // PAGE] = [data[node + 8:node + 8 + length] for node, length in zip(nodes, lengths, strict=True)]
+    return found
+
+
+def test_a_damaged_leaf_of_a_large_file_is_noticed_where_it_is_needed(tmp_path, monkeypatch):
+    monkeypatch.setattr(lmdb_structure, "LEAVES_UP_TO", 0)
+    path = write(tmp_path / "d", 3000, 40)
+    environment = lmdb.open(str(tmp_path / "d"), map_size=1 << 25)
+    with environment.begin(write=True) as transaction:
+        for i in range(300):
+            transaction.put(b"lexicon-1k-%09d" % i, b"one two")  # longer keys
+    environment.close()
+    data = path.read_bytes()
+    leaves = leaves_of(data)
+    pages = sorted(leaves, key=lambda page: leaves[page][0])
+    assert len(pages) > 50
+    for page in (pages[0], pages[1], pages[len(pages) // 3], pages[-1]):
+        damaged = bytearray(data)
+        struct.pack_into("<H", damaged, PAGE * page + 16, 4094)
+        path.write_bytes(damaged)
+        database = Database(str(tmp_path / "d"))
+        for other in pages:
+            for key in (leaves[other][0], leaves[other][-1], leaves[other][0] + b"0"):
+                if other == page:
+                    with pytest.raises(DataError, match=f"d/data.mdb is a broken LMDB file: page {page} is damaged"):
+                        database.get(key)
+                else:
+                    assert (database.get(key) is None) == (key not in leaves[other])
+        database.close()
+    path.write_bytes(data)
+    with_labels = next(page for page in pages if b"label-000001500" in leaves[page])
+    damaged = bytearray(data)
+    struct.pack_into("<H", damaged, PAGE * with_labels + 10, 1)
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=f"page {with_labels} is damaged"):
+        LmdbSource(str(tmp_path / "d"))
+    Database(str(tmp_path / "d")).close()
+
+
+@pytest.mark.parametrize("key, message", [(b"zz", "keys that do not rise"), (b"image-\0", "a key with a zero byte")])
+def test_branches_by_which_no_leaf_can_be_told(tmp_path, monkeypatch, key, message):
+    monkeypatch.setattr(lmdb_structure, "LEAVES_UP_TO", 0)
+    path = write(tmp_path / "d", 400, 10)
+    data = bytearray(path.read_bytes())
+    at = PAGE * root_of(data)[1]
+    node = at + struct.unpack_from("<H", data, at + 18)[0]
+    struct.pack_into("<H", data, node + 6, len(key))
+    data[node + 8:node + 8 + len(key)] = key
+    path.write_bytes(data)
+    with pytest.raises(LmdbFileError, match=message):
+        check_structure(path)
