@@ -160,7 +160,7 @@ def build_trainer(config: Config, folder: Path, ranks: Ranks = ALONE,
         rates=learning_rates(config.lr_schedule, config.learning_rate, total, config.warmup_steps, config.warmup_ratio,
                              config.min_lr),
         frame_weights=frame_loss_weights(config.aux_ce_weight, config.aux_ce_ratio, total),
-        loss_divisor=ranks.size if config.loss_reduction == "mean" else images,
+        loss_divisor=loss_divisor(config, ranks),
         checkpoints=checkpoints, save_every=config.save_checkpoint_steps,
         evaluation=evaluation, evaluate_saved=config.eval_all_saved_ckpts,
         ranks=ranks, dropout=_dropout_masks(config, network, ranks), average=cell.average,
@@ -169,6 +169,11 @@ def build_trainer(config: Config, folder: Path, ranks: Ranks = ALONE,
         last_good=Path(resumed.checkpoint.path) if resumed.checkpoint else None,
         bad_batch_path=folder / "bad_batch.npz" if ranks.is_alone else folder / f"bad_batch_rank{ranks.rank}.npz")
     return trainer, start
+
+
+def loss_divisor(config: Config, ranks: Ranks) -> int:
+    """What makes the losses of a step, one of each rank and added up, the mean over the images of all ranks."""
+    return ranks.size if config.loss_reduction == "mean" else ranks.size * config.batch_size
 
 
 def _facts(config: Config, cell: TrainOneStepCellWithGradClip) -> dict[str, int | float | str]:

@@ -103,6 +103,15 @@ def test_workers_are_divided_by_the_ranks_unless_their_number_is_given(data, mon
         assert setup.training_data(config, Ranks(1, 2)).workers == workers
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_printed_losses_are_means_over_the_images_of_all_ranks(reduction):
+    """The slow test below has it of two real ranks, for mean."""
+    of_images = np.array([[1.0, 2, 6], [5, 7, 9]])
+    of_ranks = getattr(of_images, reduction)(axis=1)
+    config = load_config([f"--loss_reduction={reduction}", "--batch_size=3"])
+    assert of_ranks.sum() / setup.loss_divisor(config, Ranks(1, 2)) == of_images.mean()
+
+
 def test_all_take_over_the_statistics_of_rank_0(pair):
     for result in pair.ranks:
         assert len(result["statistics"]) == 14
