@@ -91,7 +91,7 @@ class Charset:
     def __len__(self) -> int:
         return len(self.characters)
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Charset) and other.characters == self.characters
 
     def __hash__(self) -> int:

@@ -72,7 +72,7 @@ def load_mat(path: str) -> tuple[str, np.ndarray]:
                     f"it has {', '.join(value.dtype.names)}")
 
 
-def text_of(value) -> str | None:
+def text_of(value: object) -> str | None:
     """The string in a MATLAB cell or char array; None where it is something else."""
     if isinstance(value, np.ndarray):
         value = value.item() if value.size == 1 else "" if not value.size else None

@@ -1,4 +1,6 @@
 """Word accuracy as a MindSpore metric; apart from ``src.metric``, which must not cost the MindSpore import."""
+from typing import Any
+
 import numpy as np
 
 from src.common.charset import Charset, normalise
@@ -12,7 +14,7 @@ except ImportError:  # evaluating an ONNX file needs no MindSpore
     Metric = object
 
 
-def _numpy(value) -> np.ndarray:
+def _numpy(value: Any) -> np.ndarray:
     return value.asnumpy() if hasattr(value, "asnumpy") else np.asarray(value)
 
 
@@ -24,7 +26,7 @@ class CRNNAccuracy(Metric):
         print_flag: print every prediction and truth.
     """
 
-    def __init__(self, config, print_flag: bool = False):
+    def __init__(self, config: Any, print_flag: bool = False):
         super().__init__()
         self.charset = config if isinstance(config, Charset) else Charset.from_config(config.label_dict)
         self.print_flag = print_flag

@@ -5,7 +5,7 @@ import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tokenize import TokenError
@@ -95,7 +95,7 @@ class Checkpoint:
         """Units of each LSTM direction."""
         return self._first(f"{version.lstms[0]}.weight_hh_l0" for version in VERSIONS.values()).shape[1]
 
-    def _first(self, names) -> np.ndarray:
+    def _first(self, names: Iterable[str]) -> np.ndarray:
         for name in names:
             if name in self.values:
                 return self.values[name]

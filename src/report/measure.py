@@ -6,10 +6,12 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import DataError
+from src.data.batches import WordBatches
 from src.data.protocol import select_words
 from src.data.source import WordSource
 from src.dataset import create_dataset
 from src.metric import EvalResult, evaluate_readings
+from src.model_utils.config import Config
 from src.reading.reading import Forward, Reading
 from src.reading.selection import Decoding, choose_decoder, lexicon_decoding
 from src.report.benchmarks import BENCHMARKS, BY_KEY, GIVEN_LEXICON, LEXICON_TITLES
@@ -63,7 +65,7 @@ class Measured:
     messages: list[str] = field(default_factory=list)
 
 
-def measure(found: FoundSet, config, forward: Forward, charset: Charset,
+def measure(found: FoundSet, config: Config, forward: Forward, charset: Charset,
             on_batch: Callable[[int, int], None] | None = None) -> Measured:
     """Reads a set.
 
@@ -112,7 +114,7 @@ def measure(found: FoundSet, config, forward: Forward, charset: Charset,
     return measured
 
 
-def _read(dataset, forward: Forward, ways: dict[str, Decoding], counted: np.ndarray,
+def _read(dataset: WordBatches, forward: Forward, ways: dict[str, Decoding], counted: np.ndarray,
           on_batch: Callable[[int, int], None] | None) -> tuple[np.ndarray, dict[str, list[Reading]]]:
     """Numbers of the words read, rising, and their readings by every way."""
     numbers, readings, done = [], {name: [] for name in ways}, 0
