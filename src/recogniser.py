@@ -279,7 +279,8 @@ def _open_network(config: Config, onnx_comes_along: bool, one_by_one: bool) -> t
         return open_with_mindspore(config, one_by_one=one_by_one, pretrained=True)
     from src.deploy.onnx.network import PROVIDERS, load_onnx  # onnxruntime is loaded only where it computes
 
-    config.onnx_file = config.onnx_file or str(PRETRAINED_ONNX)
+    if not config.onnx_file:
+        config.onnx_file = str(PRETRAINED_ONNX)
     onnx, charset = load_onnx(config)
     return onnx, charset, f"onnxruntime with the {PROVIDERS[config.device_target][0]}"
 

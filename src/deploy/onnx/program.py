@@ -15,7 +15,9 @@ def run(config: Config) -> int:
     Raises:
         CRNNError: an option, the data or the file cannot be used.
     """
-    config.onnx_file, config.checkpoint_path = file_of(config), ""
+    config.checkpoint_path = ""
+    if not config.onnx_file:
+        config.onnx_file = file_of(config)
     recogniser = Recogniser.from_config(config)
     network = recogniser.network
     assert isinstance(network, OnnxNetwork)
@@ -31,13 +33,11 @@ def run(config: Config) -> int:
 
 
 def file_of(config: Config) -> str:
-    """The path of ``onnx_file``, or of ``file_name``, which is its name in the model zoo and may lack the ending.
+    """The path that ``file_name`` stands for, which is the model zoo's name of ``onnx_file`` and may lack the ending.
 
     Raises:
-        CheckpointError: neither is given, and there is no file of the usual name.
+        CheckpointError: it is not given, and there is no file of the usual name.
     """
-    if config.onnx_file:
-        return config.onnx_file
     path = config.file_name
     if not os.path.exists(path) and not path.endswith(".onnx"):
         path += ".onnx"
