@@ -77,10 +77,9 @@ def optimizer_time(repeats: int) -> float:
     from mindspore import Tensor
 
     from src.crnn import build_network
-    from src.training.optimizer import create_optimizer, set_learning_rate
+    from src.training.optimizer import create_optimizer
 
     optimizer = create_optimizer("sgd", build_network("V2", CLASSES).trainable_params(), 0.95, True)
-    set_learning_rate(optimizer, 1e-4)
     gradients = tuple(Tensor(np.full(p.shape, 1e-3, np.float32)) for p in optimizer.parameters)
 
     @ms.jit

@@ -22,10 +22,10 @@ def output_of(name: str, command: list[str]) -> str:
     return done.stdout
 
 
-def tell(process: subprocess.Popen) -> None:
+def tell(process: subprocess.Popen, what: str = "go") -> None:
     """Tells a worker to run a turn; one that has died is noticed when its answer is read."""
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write("go\n")
+        process.stdin.write(f"{what}\n")
         process.stdin.flush()
 
 

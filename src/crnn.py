@@ -116,6 +116,7 @@ class CRNNV1(_CRNN):
         self.rnn1 = _lstm(FEATURES, hidden_size)
         self.rnn2 = _lstm(2 * hidden_size, hidden_size)
         self.dropout = nn.Dropout(p=0.1 if use_dropout else 0.0)
+        self.scale = float(np.float32(1) / np.float32(1 - self.dropout.p))  # of the units that stay
         self.fc = nn.Dense(2 * hidden_size, class_num)
 
     def sequence(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -123,11 +124,12 @@ class CRNNV1(_CRNN):
 
         Args:
             features: the columns.
-            mask: (T, N, 2 * hidden_size) dropout mask, 0 or 1 / (1 - p). It takes the place of MindSpore's own random
-                numbers, whose state cannot be saved.
+            mask: (T, N, 2 * hidden_size) bool, the units that dropout leaves. It takes the place of MindSpore's own
+                random numbers, whose state cannot be saved.
         """
         recurrent, _ = self.rnn1(features)
-        recurrent, _ = self.rnn2(self.dropout(recurrent) if mask is None else recurrent * mask.astype(recurrent.dtype))
+        left = self.dropout(recurrent) if mask is None else recurrent * (mask.astype(recurrent.dtype) * self.scale)
+        recurrent, _ = self.rnn2(left)
         return self.fc(recurrent)
 
 

@@ -2,18 +2,22 @@
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore.experimental import optim
 
 from src.common.errors import ConfigError
 from src.crnn import Conv
 from src.distributed.ranks import Ranks
 from src.loss import CTCLoss, FrameLoss
+from src.network.checkpoint import BAD_IN_A_ROW, KEPT
 
-KEPT = "kept."
-"""Begins the names of the parameters that hold batch norm's statistics of before the step."""
+LOSS, IMPOSSIBLE, SKIPPED, NORM, IN_A_ROW, STOP = range(6)
+"""Places in what :class:`TrainOneStepCellWithGradClip` found; the stop flags begin at the last."""
 
 _unscale = ops.MultitypeFuncGraph("unscale")
 _square = ops.MultitypeFuncGraph("square")
 _assign = ops.MultitypeFuncGraph("assign")
+_fill = ops.MultitypeFuncGraph("fill")
+_choose = ops.MultitypeFuncGraph("choose")
 
 
 @_unscale.register("Tensor", "Tensor")
@@ -31,14 +35,24 @@ def _assign_value(target: Tensor, value: Tensor) -> Tensor:
     return ops.assign(target, value)
 
 
+@_fill.register("Tensor", "Tensor")
+def _fill_target(value: Tensor, target: Tensor) -> Tensor:
+    return ops.assign(target, value)
+
+
+@_choose.register("Tensor", "Tensor", "Tensor")
+def _choose_value(new: Tensor, target: Tensor, kept: Tensor) -> Tensor:
+    return ops.assign(target, ops.where(new, target, kept))
+
+
 class GradientReducer(nn.Cell):
-    """Combines the gradients of all ranks in one collective operator, the same on HCCL, NCCL and CPU.
+    """Combines the gradients of all ranks, and some numbers, in one collective operator; for HCCL, NCCL and CPU.
 
     One operator, as the order of several is up to each rank's compiler, and because of their latency.
 
     Args:
         size: number of ranks.
-        mean: average instead of add up; belongs to ``loss_reduction`` mean.
+        mean: average the gradients instead of adding them up; belongs to ``loss_reduction`` mean.
     """
 
     def __init__(self, size: int, mean: bool) -> None:
@@ -46,17 +60,17 @@ class GradientReducer(nn.Cell):
         self.all_reduce = ops.AllReduce()
         self.factor = 1.0 / size if mean else 1.0
 
-    def construct(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Maps this rank's gradients to those of all, float32."""
-        flat = self.all_reduce(ops.concat([ops.reshape(g, (-1,)).astype(ms.float32) for g in gradients]))
-        if self.factor != 1.0:
-            flat = flat * self.factor
+    def construct(self, gradients: tuple[Tensor, ...], numbers: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Maps this rank's gradients, and (K,) float32 numbers of it, to the gradients and the sums of all; float32."""
+        parts = [ops.reshape(g, (-1,)).astype(ms.float32) for g in gradients]
+        total = self.all_reduce(ops.concat([*parts, numbers]))
+        flat = total * self.factor if self.factor != 1.0 else total
         reduced = ()
         start = 0
         for gradient in gradients:
             reduced += (ops.reshape(flat[start:start + gradient.size], gradient.shape),)
             start += gradient.size
-        return reduced
+        return reduced, total[start:]
 
 
 class CRNNWithLoss(nn.Cell):
@@ -83,7 +97,7 @@ class CRNNWithLoss(nn.Cell):
             label: (N, L) int32.
             label_length: (N,) int32.
             frame_weight: float32 scalar, weight of the helper loss.
-            keep: (T, N, 2 * hidden_size) float32, V1's dropout mask; None leaves dropout to the network.
+            keep: (T, N, 2 * hidden_size) bool, V1's dropout mask; None leaves dropout to the network.
 
         Returns:
             What is minimised, the CTC loss alone (both float32 scalars), and the number of impossible samples.
@@ -105,6 +119,8 @@ class TrainOneStepCellWithGradClip(nn.Cell):
     gradient is not finite (an overflow in float16, say) changes neither weights nor the statistics of batch norm and,
     with a dynamic scale, halves it; as the gradient is that of all cards, they all skip the same steps.
 
+    Nothing here needs the host to know how a step went: it may hand over the next steps before it reads the results.
+
     Args:
         network: :class:`CRNNWithLoss`.
         optimizer: a MindSpore optimizer over the trainable parameters.
@@ -112,30 +128,40 @@ class TrainOneStepCellWithGradClip(nn.Cell):
         loss_scale: a fixed factor, or "dynamic": starts at 2 ** 16, halved at each overflow, doubled after 1,000
             good steps.
         reducer: cell that combines the gradients of all cards (:class:`GradientReducer`); None on a single card.
+        branches: leave the optimizer out of a step that is skipped, which makes the host wait for the device; otherwise
+            it runs, and what it changed is put back, which takes a copy of weights and optimizer state in each step.
     """
 
     GROWTH_INTERVAL = 1000
 
     def __init__(self, network: nn.Cell, optimizer: nn.Cell, clip_norm: float = 10.0,
-                 loss_scale: float | str = 1.0, reducer: nn.Cell | None = None) -> None:
+                 loss_scale: float | str = 1.0, reducer: nn.Cell | None = None, branches: bool = True) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.network.set_grad()
         self.optimizer = optimizer
         self.weights = optimizer.parameters
+        self.rates = ParameterTuple(_learning_rates(optimizer))
+        self.reduces = reducer is not None
         self.reducer = reducer if reducer is not None else nn.Identity()
+        self.branches = branches
         self.clip_norm = float(clip_norm)
         self.dynamic = loss_scale == "dynamic"
         scale = 2.0 ** 16 if self.dynamic else float(loss_scale)
         self.loss_scale = Parameter(Tensor(np.float32(scale)), name="loss_scale", requires_grad=False)
         self.good_steps = Parameter(Tensor(np.int32(0)), name="good_steps", requires_grad=False)
+        self.bad_in_a_row = Parameter(Tensor(np.int32(0)), name=BAD_IN_A_ROW, requires_grad=False)
         self.grad = ops.value_and_grad(self._scaled_loss, None, self.weights, has_aux=True)
         self.hyper_map = ops.HyperMap()
-        moving = [p for p in network.get_parameters() if p.name.endswith(("moving_mean", "moving_variance"))]
-        self.has_statistics = bool(moving)
-        self.statistics = ParameterTuple(moving)
-        self.kept = ParameterTuple([Parameter(Tensor(np.zeros(p.shape, np.float32)), name=f"{KEPT}{p.name}",
-                                              requires_grad=False) for p in moving])
+        # What a step changes before it is known whether it counts, and what that was before the step.
+        early = [p for p in network.get_parameters() if p.name.endswith(("moving_mean", "moving_variance"))]
+        if not branches:
+            rates = {rate.name for rate in self.rates}
+            early += {p.name: p for p in (*self.weights, *optimizer.get_parameters()) if p.name not in rates}.values()
+        self.has_early = bool(early)
+        self.early = ParameterTuple(early)
+        self.kept = ParameterTuple([Parameter(Tensor(np.zeros_like(p.asnumpy())), name=f"{KEPT}{p.name}",
+                                              requires_grad=False) for p in early])
 
     def _scaled_loss(self, image: Tensor, label: Tensor, label_length: Tensor, frame_weight: Tensor,
                      keep: Tensor | None, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,32 +171,52 @@ class TrainOneStepCellWithGradClip(nn.Cell):
             total, ctc, impossible = self.network(image, label, label_length, frame_weight, keep)
         return total * scale, ctc, impossible
 
-    def construct(self, image: Tensor, label: Tensor, label_length: Tensor, frame_weight: Tensor,
-                  keep: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Runs one step; arguments as for :class:`CRNNWithLoss`.
+    def construct(self, image: Tensor, label: Tensor, label_length: Tensor, frame_weight: Tensor, rate: Tensor,
+                  stop: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Runs one step.
+
+        Args:
+            image: as for :class:`CRNNWithLoss`.
+            label: likewise.
+            label_length: likewise.
+            frame_weight: likewise.
+            rate: float32 scalar, the learning rate.
+            stop: (S,) float32, 1 for each reason for which this rank asks to stop.
+            keep: as for :class:`CRNNWithLoss`.
 
         Returns:
-            The CTC loss, whether the step was skipped (bool), the gradient's global norm before clipping, and the
-            number of impossible samples; all scalars.
+            (5 + S,) float32: the CTC loss, the number of impossible samples, whether the step was skipped, the
+            gradient's global norm before clipping, the steps in a row up to this one whose gradient or loss was not
+            finite, and how many ranks ask to stop for each reason. Loss and numbers of samples are sums over the ranks.
         """
         scale = self.loss_scale * 1.0
-        if self.has_statistics:
-            self.hyper_map(_assign, self.kept, self.statistics)
+        self.hyper_map(ops.partial(_fill, rate), self.rates)
+        if self.has_early:
+            self.hyper_map(_assign, self.kept, self.early)
         (_, ctc, impossible), gradients = self.grad(image, label, label_length, frame_weight, keep, scale)
-        gradients = self.reducer(gradients)
+        totals = ops.concat([ops.stack([ctc, impossible.astype(ms.float32)]), stop])
+        if self.reduces:
+            gradients, totals = self.reducer(gradients, totals)
         gradients = self.hyper_map(ops.partial(_unscale, 1.0 / scale), gradients)
         norm = ops.sqrt(ops.addn(self.hyper_map(_square, gradients)))
         finite = ops.isfinite(norm)
         if self.clip_norm > 0:
             factor = ops.minimum(Tensor(1.0, ms.float32), self.clip_norm / (norm + 1e-6))
             gradients = self.hyper_map(ops.partial(_unscale, factor), gradients)
-        if finite:
+        if not self.branches:
             self.optimizer(gradients)
-        elif self.has_statistics:
-            self.hyper_map(_assign, self.statistics, self.kept)
+            self.hyper_map(ops.partial(_choose, finite), self.early, self.kept)
+        elif finite:
+            self.optimizer(gradients)
+        elif self.has_early:
+            self.hyper_map(_assign, self.early, self.kept)
         if self.dynamic:
             self._adapt_scale(finite)
-        return ctc, ops.logical_not(finite), norm, impossible
+        good = ops.logical_and(finite, ops.isfinite(totals[LOSS]))
+        in_a_row = ops.where(good, ops.zeros_like(self.bad_in_a_row), self.bad_in_a_row + 1)
+        self.bad_in_a_row = in_a_row
+        found = ops.stack([ops.logical_not(finite).astype(ms.float32), norm, in_a_row.astype(ms.float32)])
+        return ops.concat([totals[:2], found, totals[2:]])
 
     def _adapt_scale(self, finite: Tensor) -> None:
         good = ops.where(finite, self.good_steps + 1, ops.zeros_like(self.good_steps))
@@ -179,6 +225,14 @@ class TrainOneStepCellWithGradClip(nn.Cell):
                            Tensor(0.5, ms.float32))
         self.loss_scale = ops.clamp(self.loss_scale * factor, 1.0, 2.0 ** 24)
         self.good_steps = ops.where(grow, ops.zeros_like(good), good)
+
+
+def _learning_rates(optimizer: nn.Cell) -> list[Parameter]:
+    """The parameters that hold an optimizer's learning rate."""
+    if isinstance(optimizer, optim.Optimizer):
+        return [group["lr"] for group in optimizer.param_groups]
+    rates = optimizer.learning_rate
+    return list(rates) if isinstance(rates, (list, tuple)) else [rates]
 
 
 def synchronise_batch_norm(network: nn.Cell, device_target: str, ranks: Ranks) -> None:

@@ -74,8 +74,11 @@ def evaluate(checkpoint: str, data: str, predictions: str, *options: str) -> Non
     assert code == 0
 
 
-def stopped_run(data: str, folder: str, rank: int) -> dict:
-    """train.py with our own operators and averaged losses; rank 1 alone gets a SIGTERM after its first step."""
+def stopped_run(data: str, folder: str, rank: int, ahead: int) -> dict:
+    """train.py with our own operators and averaged losses; rank 1 alone gets a SIGTERM when it has read its first step.
+
+    Results are read `ahead` steps later.
+    """
     import train
     from src.crnn_for_train import TrainOneStepCellWithGradClip
     from src.model_utils.callback import TrainMonitor
@@ -96,15 +99,18 @@ def stopped_run(data: str, folder: str, rank: int) -> dict:
         write(path, *rest)
 
     def step(self, *inputs):
-        found = step_of(self, *inputs)
-        own.append(float(found[0].asnumpy()))
-        return found
+        own.append(float(self.network(*inputs[:4])[1].asnumpy()))
+        return step_of(self, *inputs)
 
     TrainMonitor.on_step_end, checkpoint_folder.write_checkpoint = on_step_end, write_checkpoint
     TrainOneStepCellWithGradClip.__call__ = step
-    code = train.main([*COMMON, "--run_distribute=True", "--batch_size=3", "--epoch_size=2", "--optimizer=adamw",
-                       "--loss_reduction=mean", f"--train_dataset_path={data}",
-                       f"--output_dir={folder}"])
+    try:
+        code = train.main([*COMMON, "--run_distribute=True", "--batch_size=3", "--epoch_size=2", "--optimizer=adamw",
+                           "--loss_reduction=mean", f"--train_dataset_path={data}", f"--steps_ahead={ahead}",
+                           f"--output_dir={folder}"])
+    finally:
+        TrainMonitor.on_step_end, checkpoint_folder.write_checkpoint = note, write
+        TrainOneStepCellWithGradClip.__call__ = step_of
     return {"code": code, "steps": steps, "own losses": own, "written": written}
 
 
@@ -125,7 +131,8 @@ def main(folder: Path, data: str, mode: str) -> None:
     results = {"rank": ranks.rank, "size": ranks.size}
     if mode == "programs":
         evaluate(str(folder / "start.ckpt"), data, str(folder / "shared.tsv"), "--run_distribute=True")
-        results["stopped"] = stopped_run(data, str(folder / "stopped"), ranks.rank)
+        results["stopped"] = stopped_run(data, str(folder / "stopped"), ranks.rank, 0)
+        results["stopped later"] = stopped_run(data, str(folder / "later"), ranks.rank, 2)
         (folder / f"results_{ranks.rank}.json").write_text(json.dumps(results))
         return
     results["total"] = ranks.total(ranks.rank + 1, 0.5)
@@ -135,8 +142,9 @@ def main(folder: Path, data: str, mode: str) -> None:
     results["in_turn"] = ranks.in_turn(lambda: marker.exists() or marker.write_text("here") == 0)
     from mindspore import Tensor
     gradients = (Tensor(np.full((2, 3), ranks.rank + 1, np.float32)), Tensor(np.arange(4, dtype=np.float32)))
-    results["reduced"] = [[g.asnumpy().tolist() for g in GradientReducer(ranks.size, mean)(gradients)]
-                          for mean in (False, True)]
+    numbers = Tensor(np.array([ranks.rank + 1, 0.5], np.float32))
+    reduced = [GradientReducer(ranks.size, mean)(gradients, numbers) for mean in (False, True)]
+    results["reduced"] = [[value.asnumpy().tolist() for value in (*parts, sums)] for parts, sums in reduced]
     network = build_network("V2", 37, 8)
     for parameter in network.get_parameters():
         if "moving" in parameter.name:

@@ -2,7 +2,7 @@
 import contextlib
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,10 @@ from src.data.preprocess import InputSpec, normalise, to_planes, width_for_steps
 from src.data.samples import Augment, SampleReader, WorkerReport
 from src.data.source import WordSource
 from src.data.workers import WorkerProcesses, can_fork, in_threads, room
+from src.network.description import num_steps
 
 LOADERS = ("threads", "processes")
+Masks = Callable[[int, int, int], np.ndarray]
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Batch:
         text: the n words as annotated.
         reference: the path or key of each image.
         index: (n,) int64, number of each sample in the source.
+        mask: what ``WordBatches.masks`` gave for the step, made by the worker; None without.
     """
 
     image: np.ndarray
@@ -40,6 +43,7 @@ class Batch:
     text: list[str]
     reference: list[str]
     index: np.ndarray
+    mask: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -87,6 +91,8 @@ class WordBatches:
     Attributes:
         samples: reads the images; its ``corrupted``, ``repeated`` and ``squeezed`` can be had here, too.
         num_samples: samples this shard delivers in an epoch.
+        masks: in training, called with the steps of all epochs before this one, the time steps of its images and their
+            number; what it returns comes with the batch. Set it before the first epoch starts.
 
     Raises:
         DataError: not one full batch for every shard, in training.
@@ -113,6 +119,7 @@ class WordBatches:
         self.workers, self.loader = loading.workers or available_cores(), loader
         self.label_width = label_width
         self.samples = SampleReader(source, numbers, spec, seed, augment if is_training else None)
+        self.masks: Masks | None = None
         self._mix = mix if is_training else None
         self._numbers, self._labels = numbers, labels
         self._waits_for_width = len(spec.all_widths) > 1 and not is_training
@@ -240,16 +247,22 @@ class WordBatches:
             self.samples.fill_up(images, positions, order, epoch, step, self._steps, self.batch_size)
             if len(images) < self.batch_size:
                 raise self.samples.nothing_readable()
-        return self._batch(images, positions)
+        batch = self._batch(images, positions)
+        batch.mask = self._mask(epoch, step, batch.image)
+        return batch
+
+    def _mask(self, epoch: int, step: int, image: np.ndarray) -> np.ndarray | None:
+        return self.masks(epoch * self._steps + step, num_steps(image.shape[3]), len(image)) if self.masks else None
 
     def _from_processes(self, order: np.ndarray, epoch: int, steps: range) -> Iterator:
         """What ``_make`` returns for each step, or for ``_by_width`` what ``_read`` returns, made by processes."""
         pool, self._idle = self._idle, None
         if pool is None or not pool.is_alive():
             row = self.label_width * 4 + 3 * 64  # label, its length, index and where each image begins, generously
+            mask = self.masks(0, num_steps(self.spec.largest_width), self.batch_size).nbytes if self.masks else 0
             pool = WorkerProcesses(self._work, self.workers, room(
-                (self.batch_size * self.spec.height * self.spec.largest_width * 3, 1), (self.batch_size, row), (64, 8)),
-                self.source.name, self.samples.enter_worker)
+                (self.batch_size * self.spec.height * self.spec.largest_width * 3, 1), (self.batch_size, row), (64, 8),
+                (mask, 1)), self.source.name, self.samples.enter_worker)
         try:
             for arrays, report in pool.map(epoch, ((step, self._planned(order, step)) for step in steps)):
                 self.samples.add_report(report)
@@ -260,7 +273,10 @@ class WordBatches:
                 planes, *others = arrays
                 if self.is_training and len(planes) < self.batch_size:
                     raise self.samples.nothing_readable()
-                yield self._finish(planes, *(array.copy() for array in others))
+                others = [array.copy() for array in others]
+                batch = self._finish(planes, *others[:3])
+                batch.mask = others[3] if self.masks else None
+                yield batch
             pool, self._idle = self._idle, pool
         finally:
             if pool is not None:
@@ -275,7 +291,10 @@ class WordBatches:
             if self._known_order is None or self._known_order[0] != epoch:
                 self._known_order = epoch, self.order(epoch)
             self.samples.fill_up(images, positions, self._known_order[1], epoch, step, self._steps, self.batch_size)
-        return self._arrays(images, positions), self.samples.take_report()
+        arrays = self._arrays(images, positions)
+        if self.masks:
+            arrays.append(self._mask(epoch, step, arrays[0]))
+        return arrays, self.samples.take_report()
 
     def _batch(self, images: Sequence[np.ndarray], positions: Sequence[int]) -> Batch:
         return self._finish(*self._arrays(images, positions))

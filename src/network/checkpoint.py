@@ -28,9 +28,13 @@ from src.network.description import LAST_LAYERS, UNUSED, VERSIONS, WEIGHTS
 # How images get their size. The network can read images of another size than it was trained with, so the user may
 # choose another one.
 _INPUT = ("image_width", "keep_ratio", "bucket_widths")
+KEPT = "kept."
+"""Begins the names of the train cell's parameters that hold others as they were before the step."""
+BAD_IN_A_ROW = "skipped_in_a_row"
+"""The train cell's count of the last steps that were bad without a break."""
 # Not saved, because a resumed run does not need it: the state of AMSGrad, which AdamW has but does not use, and the
-# train cell's copy of batch norm's statistics, which is made anew in every step.
-_NOT_SAVED = ("max_exp_avg_sq.", "kept.")
+# train cell's copies, which are made anew in every step.
+_NOT_SAVED = ("max_exp_avg_sq.", KEPT)
 
 # With a moving average the train cell holds it under the names of the weights, AVERAGE before them. The file has the
 # average under the plain names, as it is what reads best, and what is trained on under TRAINED.
@@ -231,7 +235,7 @@ def load_state(cell: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) ->
     Returns:
         Whether the file held all of it; if not, nothing but the weights is resumed.
     """
-    everything = {**checkpoint.values, **checkpoint.info}
+    everything = {BAD_IN_A_ROW: 0, **checkpoint.values, **checkpoint.info}  # the oldest files do not count
     adapted = getattr(cell, "dynamic", False) and checkpoint.info.get("dynamic_loss_scale", True)
     options = {"momentum"} if adapted else {"momentum", "loss_scale", "good_steps"}
     wanted = [p for p in cell.get_parameters()

@@ -20,10 +20,10 @@ class BadSteps:
         self.in_a_row = in_a_row
         self._last: deque[bool] = deque([True] * min(in_a_row, window), maxlen=window)
 
-    def note(self, bad: bool) -> None:
-        """Takes note of a step."""
-        self.in_a_row = self.in_a_row + 1 if bad else 0
-        self._last.append(bad)
+    def note(self, in_a_row: int) -> None:
+        """Takes note of a step: how many in a row were bad, this one included; 0 where it was good."""
+        self.in_a_row = in_a_row
+        self._last.append(in_a_row > 0)
 
     def verdict(self) -> str:
         """Why the run should end, in words; '' while it may go on."""

@@ -28,11 +28,11 @@ class DropoutMasks:
             rows: images N of this process.
 
         Returns:
-            (T, N, units) float32, 0 or 1 / (1 - drop).
+            (T, N, units) bool, which units stay.
         """
-        mask = np.empty((steps, rows, self.units), np.float32)
+        mask = np.empty((steps, rows, self.units), np.bool_)
         for row in range(rows):
             key = np.array([self.seed, step << 24 | row * self.ranks + self.rank], np.uint64)
             random = np.random.Generator(np.random.Philox(key=key)).random((steps, self.units), np.float32)
-            mask[:, row] = (random >= self.drop) / np.float32(1 - self.drop)
+            mask[:, row] = random >= self.drop
         return mask

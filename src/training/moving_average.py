@@ -6,6 +6,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from src.crnn_for_train import SKIPPED
 from src.network.checkpoint import AVERAGE
 
 _blend = ops.MultitypeFuncGraph("blend")
@@ -46,18 +47,19 @@ class MovingAverage(nn.Cell):
                                        for p in self.weights])
         self.hyper_map = ops.HyperMap()
 
-    def construct(self, share: Tensor) -> bool:
-        """Moves the average towards the weights by a share of their distance, a float32 scalar."""
-        self.hyper_map(ops.partial(_blend, share), self.average, self.weights)
+    def construct(self, share: Tensor, found: Tensor) -> bool:
+        """Moves the average towards the weights by a share of their distance, a float32 scalar; see :meth:`update`."""
+        self.hyper_map(ops.partial(_blend, share * (1.0 - found[SKIPPED])), self.average, self.weights)
         return True
 
-    def update(self, step: int) -> None:
-        """Takes in the weights after a step.
+    def update(self, step: int, found: Tensor) -> None:
+        """Takes in the weights after a step, unless that was skipped.
 
         Args:
             step: steps done before in this run; the average depends on nothing else, so a resumed run has the same.
+            found: what :class:`src.crnn_for_train.TrainOneStepCellWithGradClip` found; it may stay on the device.
         """
-        self(Tensor(1.0 - decay_at(step, self.decay), mstype.float32))
+        self(Tensor(1.0 - decay_at(step, self.decay), mstype.float32), found)
 
     def restart(self) -> None:
         """Forgets everything: the average is what the weights are now."""

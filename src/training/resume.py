@@ -47,11 +47,6 @@ class Resumed:
         """What the run that wrote the checkpoint is called; None if the file does not say."""
         return self.checkpoint.info.get("run") if self.checkpoint else None
 
-    @property
-    def skipped_in_a_row(self) -> int:
-        """Steps just before the checkpoint whose gradient was not finite."""
-        return int(self.checkpoint.info.get("skipped_in_a_row", 0)) if self.checkpoint else 0
-
     def goes_on_in(self, folder: Path, config: Config) -> bool:
         """Whether this is the later part of a run whose checkpoints are in a folder."""
         begins_anew = config.is_on_command_line("train_start_epoch") and not config.train_start_epoch

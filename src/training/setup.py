@@ -3,7 +3,8 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-from mindspore import nn, set_seed
+from mindspore import Tensor, nn, set_seed
+from mindspore import dtype as mstype
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError
@@ -69,7 +70,8 @@ def train_cell(config: Config, ranks: Ranks = ALONE) -> TrainOneStepCellWithGrad
                                  config.weight_decay)
     reducer = None if ranks.is_alone else GradientReducer(ranks.size, config.loss_reduction == "mean")
     scale = training_loss_scale(config, precision)
-    cell = TrainOneStepCellWithGradClip(with_loss, optimizer, config.clip_norm, scale, reducer).set_train()
+    cell = TrainOneStepCellWithGradClip(with_loss, optimizer, config.clip_norm, scale, reducer,
+                                        branches=config.device_target == "CPU").set_train()
     cell.average = MovingAverage(network, config.ema_decay) if config.ema_decay else None
     return cell
 
@@ -155,6 +157,9 @@ def build_trainer(config: Config, folder: Path, ranks: Ranks = ALONE,
         facts["evaluated_on"] = evaluated_on
         if later_part:
             evaluation.remember_best(resumed.run, evaluated_on)
+    if not later_part:
+        cell.bad_in_a_row.set_data(Tensor(0, mstype.int32))
+    dataset.masks = _dropout_masks(config, network, ranks)
     trainer = Trainer(
         cell, dataset, epochs=config.epoch_size, monitor=monitor, facts=facts,
         rates=learning_rates(config.lr_schedule, config.learning_rate, total, config.warmup_steps, config.warmup_ratio,
@@ -163,9 +168,9 @@ def build_trainer(config: Config, folder: Path, ranks: Ranks = ALONE,
         loss_divisor=loss_divisor(config, ranks),
         checkpoints=checkpoints, save_every=config.save_checkpoint_steps,
         evaluation=evaluation, evaluate_saved=config.eval_all_saved_ckpts,
-        ranks=ranks, dropout=_dropout_masks(config, network, ranks), average=cell.average,
+        ranks=ranks, average=cell.average, steps_ahead=config.steps_ahead,
         signals=signals,
-        bad_steps=BadSteps(ADAPTIVE_WINDOW if cell.dynamic else WINDOW, resumed.skipped_in_a_row if later_part else 0),
+        bad_steps=BadSteps(ADAPTIVE_WINDOW if cell.dynamic else WINDOW, int(cell.bad_in_a_row.asnumpy())),
         last_good=Path(resumed.checkpoint.path) if resumed.checkpoint else None,
         bad_batch_path=folder / "bad_batch.npz" if ranks.is_alone else folder / f"bad_batch_rank{ranks.rank}.npz")
     return trainer, start

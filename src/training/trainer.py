@@ -1,9 +1,9 @@
 """The training loop: batches in, steps of the train cell, checkpoints and evaluation at their time."""
-import math
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,22 +12,21 @@ from mindspore import Tensor
 from mindspore import dtype as mstype
 
 from src.common.errors import CRNNError
-from src.crnn_for_train import TrainOneStepCellWithGradClip
+from src.crnn_for_train import IMPOSSIBLE, IN_A_ROW, LOSS, NORM, SKIPPED, STOP, TrainOneStepCellWithGradClip
 from src.data.batches import Batch, WordBatches
 from src.distributed.ranks import ALONE, Ranks
 from src.eval_callback import EvalCallback
 from src.model_utils.callback import StepResult, TrainMonitor
 from src.network.checkpoint_folder import CheckpointFolder
-from src.network.description import num_steps
 from src.training.bad_steps import BadSteps
-from src.training.dropout import DropoutMasks
 from src.training.moving_average import MovingAverage
-from src.training.optimizer import set_learning_rate
 from src.training.records import Metrics
 from src.training.stop import NAMES, StopRequested, StopSignals, command_to_resume
 
 RETRY_STEPS = 50
 """Steps until a checkpoint that could not be written is tried again, if none is due before."""
+STEPS_AHEAD = 2
+"""Enough that a device has its next step while the host prepares the one after it."""
 
 
 @dataclass
@@ -38,9 +37,24 @@ class Position:
     step: int = 0
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A step that the device was given: epoch (from 0), step (from 1), its batch and what it will have found."""
+
+    epoch: int
+    step: int
+    batch: Batch
+    found: Tensor
+
+
 @dataclass
 class Trainer:
     """Trains a network.
+
+    The host gives the device a step and goes on; it reads what a step found ``steps_ahead`` steps later, so that the
+    device never waits for the host. All that a step decides is decided on the device. Before a checkpoint, at the end
+    of an epoch and every :data:`RETRY_STEPS` steps everything is read: at step numbers alone, so that all ranks learn
+    of a stop, or of too many bad steps, after the same step, and no checkpoint holds more than was looked at.
 
     Attributes:
         cell: the train cell.
@@ -56,7 +70,7 @@ class Trainer:
         evaluation: evaluates after epochs; None never does.
         evaluate_saved: evaluate the kept checkpoints too, not just the weights at the end of an epoch.
         ranks: the processes that train together.
-        dropout: makes V1's dropout masks; None where there is no dropout.
+        steps_ahead: steps that may be begun before the result of one is read; 0 reads each before the next begins.
         average: follows the weights; it is what is evaluated and kept as the best. None: the weights themselves are.
         signals: tells whether somebody asked the run to stop.
         bad_steps: decides when too many steps were bad.
@@ -79,7 +93,7 @@ class Trainer:
     evaluation: EvalCallback | None = None
     evaluate_saved: bool = False
     ranks: Ranks = ALONE
-    dropout: DropoutMasks | None = None
+    steps_ahead: int = STEPS_AHEAD
     average: MovingAverage | None = None
     signals: StopSignals = field(default_factory=StopSignals)
     bad_steps: BadSteps = field(default_factory=BadSteps)
@@ -87,7 +101,7 @@ class Trainer:
     last_good: Path | None = None
     stopping: int = 0
     metrics: Metrics | None = None
-    _batch: Batch | None = None
+    _begun: deque[_Begun] = field(default_factory=deque)
 
     def record_to(self, metrics: Metrics) -> None:
         """Writes a table of the run; see :class:`src.training.records.Metrics`."""
@@ -131,14 +145,14 @@ class Trainer:
         self.monitor.on_epoch_begin()
         newest = None
         written = None
-        for step, result in enumerate(self._steps(epoch, first), start=first + 1):
-            self.monitor.on_step_end(epoch + 1, step, result)
-            if self.metrics is not None:
-                done = epoch * steps + step
-                self.metrics.note_step(done, epoch + 1, step == steps, result.loss, float(self.rates[done - 1]),
-                                       result.grad_norm, result.skipped)
-            self.bad_steps.note(result.skipped or not math.isfinite(result.loss))
-            self._end_if_beyond_help(epoch, step)
+        for step, batch in self._batches(epoch, first):
+            self._begin(epoch, step, batch)
+            # Several ranks must stop after the same step, so these ask each other; see _begin.
+            asked = self.signals.received if self.ranks.is_alone else 0
+            self._read(0 if asked or self._reads_all(epoch, step) else self.steps_ahead)
+            self.stopping = self.stopping or asked
+            if self.stopping:
+                self._read(0)
             if self.checkpoints is not None and self._is_to_be_saved(epoch, step):
                 newest = step
                 written = self._save(epoch, step)
@@ -183,21 +197,20 @@ class Trainer:
             self.last_good = path
         return path
 
-    def _end_if_beyond_help(self, epoch: int, step: int) -> None:
+    def _end_if_beyond_help(self, epoch: int, step: int, batch: Batch) -> None:
         """Ends the run where too many of the last steps were bad, and keeps the batch of the last one."""
         verdict = self.bad_steps.verdict()
         if not verdict:
             return
-        kept = self._keep_batch()
+        kept = self._keep_batch(batch)
         good = f"the last good checkpoint is {self.last_good}" if self.last_good else "no checkpoint was written before"
         raise CRNNError(f"epoch {epoch + 1} step {step}: {verdict}; {good}{kept}; lower learning_rate or clip_norm, or "
                         "check the data")
 
-    def _keep_batch(self) -> str:
-        """Writes the last batch to a file for a look; returns words that say so."""
+    def _keep_batch(self, batch: Batch) -> str:
+        """Writes a batch to a file for a look; returns words that say so."""
         if self.bad_batch_path is None:
             return ""
-        batch = self._batch
         try:
             self.bad_batch_path.parent.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(self.bad_batch_path, image=batch.image, label=batch.label,
@@ -224,31 +237,68 @@ class Trainer:
         else:
             self.monitor.say(f"{where}; checkpoint: {path}\nto go on, start it the same way with --resume_ckpt={path}")
 
-    def _steps(self, epoch: int, first: int) -> Iterator[StepResult]:
-        offset = epoch * self.dataset.get_dataset_size()
-        for step, batch in enumerate(self.dataset.epoch(epoch, first), start=first):
-            self._batch = batch
-            set_learning_rate(self.cell.optimizer, float(self.rates[offset + step]))
-            inputs = [Tensor(batch.image), Tensor(batch.label), Tensor(batch.label_length),
-                      Tensor(self.frame_weights[offset + step], mstype.float32)]
-            if self.dropout is not None:
-                inputs.append(Tensor(self.dropout(offset + step, num_steps(batch.image.shape[3]), len(batch.image))))
-            with self.ranks.watch():
-                loss, skipped, norm, impossible = (value.asnumpy().item() for value in self.cell(*inputs))
-            if self.average is not None and not skipped:
-                self.average.update(offset + step)
-            received = self.signals.received
-            loss, impossible, *asked = self.ranks.total(loss, impossible, *(received == number for number in NAMES))
-            self.stopping = next((number for number, ranks in zip(NAMES, asked, strict=True) if ranks), 0)
-            yield StepResult(loss / self.loss_divisor, skipped, norm, int(impossible))
+    def _batches(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
+        """The batches of an epoch with their steps, counted from 1; before an error of the loader all is read."""
+        try:
+            yield from enumerate(self.dataset.epoch(epoch, first), start=first + 1)
+        except CRNNError:
+            self._read(0)
+            raise
+
+    def _begin(self, epoch: int, step: int, batch: Batch) -> None:
+        """Gives the device a step."""
+        done = epoch * self.dataset.get_dataset_size() + step - 1
+        inputs = [Tensor(batch.image), Tensor(batch.label), Tensor(batch.label_length),
+                  Tensor(self.frame_weights[done], mstype.float32), Tensor(self.rates[done], mstype.float32)]
+        inputs.append(Tensor(np.array([self.signals.received == number for number in NAMES], np.float32)))
+        if batch.mask is not None:
+            inputs.append(Tensor(batch.mask))
+        with self._watch(epoch, step):
+            found = self.cell(*inputs)
+            if self.average is not None:
+                self.average.update(done, found)
+        self._begun.append(_Begun(epoch, step, batch, found))
+
+    def _read(self, left: int) -> None:
+        """Reads what the oldest steps found, until so many are left that were not read, and acts upon it.
+
+        Raises:
+            CRNNError: too many of the last steps were bad, or another rank does not answer.
+        """
+        while len(self._begun) > left:
+            begun = self._begun.popleft()
+            epoch, step = begun.epoch, begun.step
+            with self._watch(epoch, step):
+                found = begun.found.asnumpy().tolist()
+            result = StepResult(found[LOSS] / self.loss_divisor, bool(found[SKIPPED]), found[NORM],
+                                int(found[IMPOSSIBLE]))
+            asked = next((number for number, ranks in zip(NAMES, found[STOP:], strict=False) if ranks), 0)
+            self.stopping = self.stopping or asked
+            self.monitor.on_step_end(epoch + 1, step, result)
+            if self.metrics is not None:
+                steps = self.dataset.get_dataset_size()
+                done = epoch * steps + step
+                self.metrics.note_step(done, epoch + 1, step == steps, result.loss, float(self.rates[done - 1]),
+                                       result.grad_norm, result.skipped)
+            self.bad_steps.note(int(found[IN_A_ROW]))
+            self._end_if_beyond_help(epoch, step, begun.batch)
+
+    def _reads_all(self, epoch: int, step: int) -> bool:
+        """Whether everything is read after this step, the same in all ranks."""
+        steps = self.dataset.get_dataset_size()
+        done = epoch * steps + step
+        return step == steps or done % self.save_every == 0 or done % RETRY_STEPS == 0
+
+    def _watch(self, epoch: int, step: int) -> AbstractContextManager[None]:
+        # A device works on its own time: an earlier step's failure may come to light here.
+        return self.ranks.watch(f"at or before step {step} of epoch {epoch + 1}")
 
     def _info(self, epoch: int, step: int) -> dict[str, int | float | str]:
         """Facts of a checkpoint written after `step` steps of the epoch with number `epoch` (from 0)."""
         steps = self.dataset.get_dataset_size()
         whole = step == steps
         return {**self.facts, "epoch_num": epoch + whole, "step_in_epoch": 0 if whole else step,
-                "step_num": epoch * steps + step, "steps_per_epoch": steps,
-                "skipped_in_a_row": self.bad_steps.in_a_row}
+                "step_num": epoch * steps + step, "steps_per_epoch": steps}
 
 
 def position_of(info: dict, steps_per_epoch: int, warn: Callable[[str], None]) -> Position:

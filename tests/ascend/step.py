@@ -13,7 +13,7 @@ from src.distributed.ranks import Ranks
 from src.loss import CTCLoss, FrameLoss
 from src.network.description import FEATURES, num_steps
 from src.network.precision import set_precision
-from src.training.optimizer import create_optimizer, set_learning_rate
+from src.training.optimizer import create_optimizer
 
 CLASSES, HIDDEN, BATCH, LABELS = 37, 256, 4, 23
 
@@ -52,10 +52,9 @@ def train_cell(args: argparse.Namespace, network: nn.Cell, ranks: Ranks) -> nn.C
     frame_loss = FrameLoss(FEATURES, CLASSES, args.reduction) if args.frame_loss else None
     with_loss = CRNNWithLoss(network, CTCLoss(args.reduction), frame_loss)
     optimizer = create_optimizer(args.optimizer, with_loss.trainable_params(), weight_decay=0.01)
-    set_learning_rate(optimizer, 0.01)
     scale = args.loss_scale if args.loss_scale == "dynamic" else float(args.loss_scale)
     reducer = None if ranks.is_alone else GradientReducer(ranks.size, args.reduction == "mean")
-    return TrainOneStepCellWithGradClip(with_loss, optimizer, 10.0, scale, reducer).set_train()
+    return TrainOneStepCellWithGradClip(with_loss, optimizer, 10.0, scale, reducer, branches=False).set_train()
 
 
 def inputs(args: argparse.Namespace, width: int) -> list[Tensor]:
@@ -64,9 +63,9 @@ def inputs(args: argparse.Namespace, width: int) -> list[Tensor]:
     if args.evaluate:
         return [image]
     batch = [image, Tensor(np.zeros((BATCH, LABELS), np.int32)), Tensor(np.ones(BATCH, np.int32)),
-             Tensor(1.0, ms.float32)]
+             Tensor(1.0, ms.float32), Tensor(0.01, ms.float32), Tensor(np.zeros(3, np.float32))]
     if args.masks:
-        batch.append(Tensor(np.ones((num_steps(width), BATCH, 2 * HIDDEN), np.float32)))
+        batch.append(Tensor(np.ones((num_steps(width), BATCH, 2 * HIDDEN), np.bool_)))
     return batch
 
 

@@ -100,6 +100,18 @@ def test_the_same_batches_as_threads(good, damaged, capfd, case):
     assert (threads.squeezed > 0) == ("keep_ratio" in case)
 
 
+@pytest.mark.parametrize("loader", ["threads", "processes"])
+def test_masks_come_with_the_batches(good, loader):
+    def masks(step, columns, rows):
+        return np.random.default_rng(step).random((columns, rows, 9)) < 0.5
+
+    dataset = train(good, 8, loader=loader, num_parallel_workers=2)
+    dataset.masks, steps = masks, len(dataset)
+    for step, batch in enumerate(dataset.epoch(1, 2), start=2):
+        np.testing.assert_array_equal(batch.mask, masks(steps + step, 24, 8))  # 100 columns of pixels give 24 steps
+    assert step == steps - 1 and all(batch.mask is None for batch in train(good, 8, loader=loader))
+
+
 def test_an_lmdb_mixture(packed):
     keys = {"train_mix": "MJ:0.5,ST:0.5", "augment": "strong"}
     threads, processes = (create_dataset("lmdb", packed, 8, config=config(**keys, loader=loader))

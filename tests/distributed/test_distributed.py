@@ -71,8 +71,8 @@ def test_what_ranks_tell_each_other(pair):
         assert (result["rank"], result["size"], result["total"]) == (rank, 2, [3.0, 1.0])
         assert result["gather"] == [{"rank": n, "text": "wörd \udcff" * 50 * n, "third": 1 / 3} for n in (0, 1)]
         assert result["in_turn"] == (rank == 1), "rank 0 came first"
-        total = [[[3.0] * 3] * 2, [0.0, 2.0, 4.0, 6.0]]
-        assert result["reduced"] == [total, [[[1.5] * 3] * 2, [0.0, 1.0, 2.0, 3.0]]]
+        total = [[[3.0] * 3] * 2, [0.0, 2.0, 4.0, 6.0], [3.0, 1.0]]
+        assert result["reduced"] == [total, [[[1.5] * 3] * 2, [0.0, 1.0, 2.0, 3.0], [3.0, 1.0]]], "numbers are added up"
 
 
 def test_ranks_divide_the_cores_of_their_host(pair):
@@ -173,6 +173,10 @@ def test_a_signal_to_one_rank_stops_both_after_the_same_step(programs):
     assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "crnn-1_2.ckpt"]
     assert read_checkpoint(str(folder / "crnn-1_2.ckpt")).info["step_in_epoch"] == 2
     assert "stopped by SIGTERM after step 2 of epoch 1" in programs.logs[0] and "--resume_ckpt=" in programs.logs[0]
+    later = [result["stopped later"] for result in programs.ranks]
+    assert [part["code"] for part in later] == [143, 143] and later[0]["steps"] == later[1]["steps"]
+    assert [step for step, _ in later[0]["steps"]] == [1, 2, 3, 4], "asked with step 4, which ends the epoch"
+    assert later[0]["steps"][:2] == stopped[0]["steps"] and later[0]["written"] == ["crnn-1_4.ckpt"]
     quiet = programs.logs[1].rpartition("rank 1 of 2: prints errors and warnings only")
     assert quiet[1] and "loss is" not in quiet[2]
     assert "Traceback" not in "".join(programs.logs)

@@ -7,8 +7,9 @@ import pytest
 from mindspore import Parameter, nn
 
 from src.common.errors import ConfigError
+from src.crnn_for_train import SKIPPED, TrainOneStepCellWithGradClip
 from src.model_utils.lr_scheduler import frame_loss_weights, learning_rates
-from src.training.optimizer import create_optimizer, set_learning_rate
+from src.training.optimizer import create_optimizer
 
 
 def test_cosine_without_warmup_is_half_a_cosine():
@@ -48,13 +49,17 @@ def test_frame_loss_weights():
     assert frame_loss_weights(0.0, 0.15, 3).tolist() == [0, 0, 0]
 
 
-class Apply(nn.Cell):
-    def __init__(self, optimizer):
-        super().__init__()
-        self.optimizer = optimizer
+class Given(nn.Cell):
+    """Stands in for the network and its loss: the gradient of the matrix is the image, the bias's is its first row."""
 
-    def construct(self, first, second):
-        return self.optimizer((first, second))
+    def __init__(self, matrix, bias):
+        super().__init__()
+        self.matrix = Parameter(ms.Tensor(matrix, ms.float32), name="matrix")
+        self.bias = Parameter(ms.Tensor(bias, ms.float32), name="bias")
+
+    def construct(self, image, label, label_length, frame_weight):
+        total = (self.matrix * image).sum() + (self.bias * image[0]).sum()
+        return total, total, label.sum()
 
 
 def reference(name, w, grads, rates, decay):
@@ -74,21 +79,30 @@ def reference(name, w, grads, rates, decay):
     return w
 
 
+@pytest.mark.parametrize("branches", [True, False])
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_optimizer_follows_its_formula(name):
+def test_optimizer_follows_its_formula(name, branches):
+    """Each step with the learning rate that it is given, in both groups; a skipped one in between changes nothing."""
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(0)
     matrix, bias = rng.normal(size=(4, 3)), rng.normal(size=3)
     grads, rates = rng.normal(size=(5, 4, 3)), [0.1, 0.05, 0.2, 0.01, 0.1]
-    first = Parameter(ms.Tensor(matrix, ms.float32), name="matrix")
-    second = Parameter(ms.Tensor(bias, ms.float32), name="bias")
-    optimizer = create_optimizer(name, [first, second], momentum=0.9, nesterov=True, weight_decay=0.05)
-    cell = Apply(optimizer)
-    for gradient, rate in zip(grads, rates, strict=True):
-        set_learning_rate(optimizer, rate)
-        cell(ms.Tensor(gradient, ms.float32), ms.Tensor(gradient[0], ms.float32))
-    np.testing.assert_allclose(first.asnumpy(), reference(name, matrix, grads, rates, 0.05), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(second.asnumpy(), reference(name, bias, grads[:, 0], rates, 0.0), rtol=1e-4, atol=1e-6)
+    net = Given(matrix, bias)
+    optimizer = create_optimizer(name, net.trainable_params(), momentum=0.9, nesterov=True, weight_decay=0.05)
+    cell = TrainOneStepCellWithGradClip(net, optimizer, clip_norm=0.0, branches=branches).set_train()
+    for step in (0, 1, None, 2, 3, 4):
+        gradient = np.full((4, 3), np.inf) if step is None else grads[step]
+        before = [p.asnumpy().copy() for p in optimizer.get_parameters()]
+        found = cell(ms.Tensor(gradient, ms.float32), ms.Tensor([[0]], ms.int32), ms.Tensor([1], ms.int32),
+                     ms.Tensor(0.0, ms.float32), ms.Tensor(rates[step or 0], ms.float32),
+                     ms.Tensor(np.zeros(3, np.float32))).asnumpy()
+        assert bool(found[SKIPPED]) == (step is None)
+        if step is None:
+            rate_parameters = {p.name for p in cell.rates}
+            for parameter, value in zip(optimizer.get_parameters(), before, strict=True):
+                assert parameter.name in rate_parameters or np.array_equal(parameter.asnumpy(), value), parameter.name
+    np.testing.assert_allclose(net.matrix.asnumpy(), reference(name, matrix, grads, rates, 0.05), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(net.bias.asnumpy(), reference(name, bias, grads[:, 0], rates, 0.0), rtol=1e-4, atol=1e-6)
 
 
 def test_unknown_optimizer():

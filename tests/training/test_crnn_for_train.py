@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from mindspore import Parameter, nn, ops
 
-from src.crnn_for_train import TrainOneStepCellWithGradClip
-from src.training.optimizer import create_optimizer, set_learning_rate
+from src.crnn_for_train import IMPOSSIBLE, IN_A_ROW, LOSS, NORM, SKIPPED, STOP, TrainOneStepCellWithGradClip
+from src.network.checkpoint import load_state, read_checkpoint, write_arrays, write_checkpoint
+from src.training.optimizer import create_optimizer
 
 
 class Quadratic(nn.Cell):
@@ -24,17 +25,25 @@ def make(clip_norm=10.0, loss_scale=1.0, reducer=None, **options):
     ms.set_context(mode=ms.GRAPH_MODE)
     network = Quadratic()
     optimizer = create_optimizer("sgd", network.trainable_params(), momentum=0.0, **options)
-    set_learning_rate(optimizer, 0.1)
     return network, TrainOneStepCellWithGradClip(network, optimizer, clip_norm, loss_scale, reducer).set_train()
 
 
+def further(frame_weight=0.0, rate=0.1):
+    """What the cell gets besides the batch; the second reason to stop holds."""
+    return ms.Tensor(frame_weight, ms.float32), ms.Tensor(rate, ms.float32), ms.Tensor([0, 1, 0], ms.float32)
+
+
+def run(cell, gradient, frame_weight=0.0, labels=(0, 0)):
+    return cell(ms.Tensor(gradient, ms.float32), ms.Tensor([labels], ms.int32), ms.Tensor([1], ms.int32),
+                *further(frame_weight)).asnumpy().tolist()
+
+
 def step(cell, gradient, frame_weight=0.0, labels=(0, 0)):
-    out = cell(ms.Tensor(gradient, ms.float32), ms.Tensor([labels], ms.int32), ms.Tensor([1], ms.int32),
-               ms.Tensor(frame_weight, ms.float32))
-    loss, skipped, norm, impossible = (value.asnumpy().item() for value in out)
-    return loss, skipped, norm, impossible
+    found = run(cell, gradient, frame_weight, labels)
+    return found[LOSS], bool(found[SKIPPED]), found[NORM], found[IMPOSSIBLE]
 
 
+BAD = [[np.inf, 0.0], [0.0, 0.0]]
 GRADIENT = np.array([[3.0, 4.0], [0.0, 12.0]])  # norm 13
 
 
@@ -80,8 +89,8 @@ def test_dynamic_scale_grows_after_good_steps(monkeypatch):
 class TimesThree(nn.Cell):
     """A reducer that makes its mark."""
 
-    def construct(self, gradients):
-        return ops.HyperMap()(ops.partial(ops.mul, ms.Tensor(3.0, ms.float32)), gradients)
+    def construct(self, gradients, numbers):
+        return ops.HyperMap()(ops.partial(ops.mul, ms.Tensor(3.0, ms.float32)), gradients), numbers * 2
 
 
 def test_gradients_are_clipped_after_the_reduction():
@@ -91,11 +100,42 @@ def test_gradients_are_clipped_after_the_reduction():
     np.testing.assert_allclose(network.weight.asnumpy(), 1 - 0.1 * GRADIENT, rtol=1e-5)
 
 
+def test_numbers_of_all_ranks_come_with_the_gradients():
+    _, cell = make(reducer=TimesThree())
+    found = run(cell, GRADIENT, labels=(1, 2))
+    assert (found[LOSS], found[IMPOSSIBLE], found[STOP:]) == (38.0, 6.0, [0.0, 2.0, 0.0])
+
+
+def test_bad_steps_in_a_row_are_counted_and_saved(tmp_path):
+    """Those without a finite loss, too, though these are not skipped."""
+    _, cell = make()
+    counts = [run(cell, gradient)[IN_A_ROW] for gradient in (BAD, BAD, GRADIENT, BAD)]
+    assert counts == [1, 2, 0, 1]
+    cell.network.weight.set_data(ms.Tensor(np.full((2, 2), np.inf), ms.float32))
+    found = run(cell, GRADIENT)
+    assert found[IN_A_ROW] == 2 and found[SKIPPED] == 0 and not np.isfinite(found[LOSS])
+    write_checkpoint(tmp_path / "a.ckpt", cell, {})
+    _, other = make()
+    assert load_state(other, read_checkpoint(str(tmp_path / "a.ckpt"))) and other.bad_in_a_row.asnumpy() == 2
+
+
+def test_files_that_do_not_count_bad_steps_are_whole(tmp_path):
+    """As earlier versions wrote them."""
+    network, cell = make()
+    arrays = {p.name: p.asnumpy() for p in cell.get_parameters() if p.name != "skipped_in_a_row"}
+    write_arrays(tmp_path / "old.ckpt", arrays, {})
+    assert load_state(cell, read_checkpoint(str(tmp_path / "old.ckpt"))) and cell.bad_in_a_row.asnumpy() == 0
+    write_arrays(tmp_path / "old.ckpt", arrays, {"skipped_in_a_row": 4})
+    assert load_state(cell, read_checkpoint(str(tmp_path / "old.ckpt"))) and cell.bad_in_a_row.asnumpy() == 4
+
+
 STATISTICS = ("moving_mean", "moving_variance")
 
 
-@pytest.mark.parametrize("operators", [pytest.param("stock", marks=pytest.mark.slow), "own"])
-def test_a_skipped_step_leaves_the_statistics_of_batch_norm_alone(operators):
+@pytest.mark.parametrize(("operators", "branches"), [pytest.param("stock", True, marks=pytest.mark.slow),
+                                                     pytest.param("own", False, marks=pytest.mark.slow),
+                                                     ("own", True)])
+def test_a_skipped_step_leaves_the_statistics_of_batch_norm_alone(operators, branches):
     """With MindSpore's operators and our own; a good step moves them."""
     from src.crnn import build_network
     from src.crnn_for_train import CRNNWithLoss
@@ -106,19 +146,20 @@ def test_a_skipped_step_leaves_the_statistics_of_batch_norm_alone(operators):
     if operators == "own" and "stock" in (line := accelerate(net)):
         pytest.skip(line)
     with_loss = CRNNWithLoss(net, CTCLoss())
-    cell = TrainOneStepCellWithGradClip(with_loss, create_optimizer("sgd", with_loss.trainable_params())).set_train()
+    optimizer = create_optimizer("sgd", with_loss.trainable_params())
+    cell = TrainOneStepCellWithGradClip(with_loss, optimizer, branches=branches).set_train()
     image = np.random.default_rng(1).normal(0, 1, (2, 3, 32, 16)).astype(np.float32)
 
-    def run(image):
+    def step_on(image):
         before = {p.name: p.asnumpy().copy() for p in net.get_parameters()}
         skipped = cell(ms.Tensor(image), ms.Tensor([[1], [2]], ms.int32), ms.Tensor([1, 1], ms.int32),
-                       ms.Tensor(0.0, ms.float32))[1].asnumpy().item()
+                       *further()).asnumpy()[SKIPPED]
         return skipped, {p.name for p in net.get_parameters() if not np.array_equal(p.asnumpy(), before[p.name])}
 
-    skipped, moved = run(image * np.float32(np.nan))
+    skipped, moved = step_on(image * np.float32(np.nan))
     assert skipped and not moved
-    skipped, moved = run(image)
+    skipped, moved = step_on(image)
     assert not skipped and {p.name for p in net.get_parameters() if p.name.endswith(STATISTICS)} <= moved
-    skipped, moved = run(image * np.float32(np.nan))
+    skipped, moved = step_on(image * np.float32(np.nan))
     assert skipped and not moved
 

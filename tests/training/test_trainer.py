@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from src.common.errors import ConfigError, CRNNError
+from src.common.errors import ConfigError, CRNNError, DataError
 from src.data.batches import Batch
 from src.data.embedded import fill_in_data
 from src.distributed.ranks import Ranks
@@ -23,7 +23,7 @@ from src.network.checkpoint_folder import CheckpointFolder
 from src.training import trainer as trainer_module
 from src.training.bad_steps import ADAPTIVE_WINDOW, BadSteps
 from src.training.resume import Resumed
-from src.training.stop import StopRequested
+from src.training.stop import NAMES, StopRequested
 from src.training.trainer import Position, Trainer, position_of
 
 pytestmark = pytest.mark.usefixtures("signals_as_usual")
@@ -38,50 +38,73 @@ class Weights(nn.Cell):
         self.vgg.count = Parameter(Tensor(np.zeros(1, np.float32)), name="vgg.count")
 
 
+class Found:
+    """What a step found, on a device that works on its own time."""
+
+    def __init__(self, cell, values):
+        self.cell, self.step, self.values = cell, cell.step, values
+
+    def asnumpy(self):
+        self.cell.read.append((self.step, self.cell.step))
+        if self.step == self.cell.dead_at:
+            raise RuntimeError("Launch kernel failed: Default/AllReduce-op0")
+        return np.array(self.values, np.float32)
+
+
 class FakeCell:
-    def __init__(self, net, bad=()):
-        self.net, self.bad, self.step, self.optimizer, self.inputs = net, bad, 0, None, []
+    """Each of its steps is counted in the weights at once; `read` has when its result was read, by the step begun."""
+
+    dead_at = 0
+
+    def __init__(self, net, bad=(), in_a_row=0, asked=(0, 0)):
+        self.net, self.bad, self.step, self.inputs, self.read = net, bad, 0, [], []
+        self.asked = asked  # the step with which another rank asks to stop, and for which reason
+        self.bad_in_a_row = Parameter(Tensor(np.int32(in_a_row)), name="skipped_in_a_row")
 
     def get_parameters(self):
-        return self.net.get_parameters()
+        return [*self.net.get_parameters(), self.bad_in_a_row]
 
     def __call__(self, *inputs):
         self.step += 1
         self.inputs.append(inputs)
         self.net.vgg.count.set_data(Tensor(np.full(1, self.step, np.float32)))
         skipped = self.step in self.bad
-        return [Tensor(np.float32(np.nan if skipped else 2.0 * self.step)), Tensor(skipped), Tensor(np.float32(1)),
-                Tensor(np.int32(0))]
+        in_a_row = int(self.bad_in_a_row.asnumpy()) + 1 if skipped else 0
+        self.bad_in_a_row.set_data(Tensor(np.int32(in_a_row)))
+        stop = inputs[5].asnumpy() + [self.step == self.asked[0] and number == self.asked[1] for number in range(3)]
+        return Found(self, [np.nan if skipped else 2.0 * self.step, 0, skipped, 1, in_a_row, *stop])
 
 
 class FakeData:
     corrupted, repeated = ("a.png", "b.png"), 1
 
     def __init__(self, steps):
-        self.steps = steps
+        self.steps, self.fails_after = steps, None
 
     def get_dataset_size(self):
         return self.steps
 
     def epoch(self, epoch, first):
-        batch = Batch(np.zeros((1, 3, 32, 100), np.float32), np.zeros((1, 1)), np.zeros(1), ["a"], ["a.png"],
-                      np.zeros(1, np.int64))
-        return iter([batch] * (self.steps - first))
+        """The name and the mask of a batch are the step of the run it is for."""
+        for step in range(epoch * self.steps + first, (epoch + 1) * self.steps):
+            if step == self.fails_after:
+                raise DataError("nothing can be read")
+            name, mask = f"{step + 1}.png", np.full(1, step, np.float32)
+            yield Batch(np.zeros((1, 3, 32, 100), np.float32), np.zeros((1, 1)), np.zeros(1), ["a"], [name],
+                        np.zeros(1, np.int64), mask)
 
 
-@pytest.fixture
-def make(monkeypatch, tmp_path):
-    rates = []
-    monkeypatch.setattr(trainer_module, "set_learning_rate", lambda optimizer, rate: rates.append(rate))
+@pytest.fixture(params=[0, 2])
+def make(request, tmp_path):
+    """Builds trainers; with results read at once, and two steps later."""
 
-    def build(steps=3, epochs=2, bad=(), keep_max=9, save_every=1, evaluate=None, **options):
-        net = Weights()
+    def build(steps=3, epochs=2, bad=(), keep_max=9, save_every=1, evaluate=None, asked=(0, 0), **options):
+        net, options = Weights(), {"steps_ahead": request.param, **options}
         evaluation = None
         if evaluate:
             evaluation = EvalCallback(lambda: evaluate(net.vgg.count.asnumpy()[0]), net, tmp_path / "best_acc.ckpt",
                                       say=print)
-        cell = FakeCell(net, bad)
-        cell.rates = rates
+        cell = FakeCell(net, bad, options.get("bad_steps", BadSteps()).in_a_row, asked)
         return Trainer(cell, FakeData(steps), np.arange(steps * epochs) / 8, np.arange(steps * epochs) / 4, epochs, 2.0,
                        TrainMonitor(steps, epochs, 4, 100, show_progress="never"), {},
                        CheckpointFolder(tmp_path, keep_max), save_every, evaluation, **options)
@@ -104,18 +127,64 @@ def test_loss_lines_and_what_was_replaced(make, capsys):
 @pytest.mark.parametrize(("start", "steps"), [(Position(), range(6)), (Position(0, 2), range(2, 6)),
                                               (Position(1, 1), range(4, 6))])
 def test_learning_rate_frame_weight_and_dropout_follow_the_step_of_the_whole_run(make, start, steps):
-    masks = []
-
-    def dropout(step, columns, images):
-        masks.append((step, columns, images))
-        return np.full(1, step, np.float32)
-
-    trainer = make(dropout=dropout)
+    trainer = make()
     trainer.run(start)
-    assert trainer.cell.rates == [step / 8 for step in steps]
     assert [float(inputs[3].asnumpy()) for inputs in trainer.cell.inputs] == [step / 4 for step in steps]
-    assert [float(inputs[4].asnumpy()[0]) for inputs in trainer.cell.inputs] == list(steps)
-    assert masks == [(step, 24, 1) for step in steps], "100 columns of pixels give 24 steps"
+    assert [float(inputs[4].asnumpy()) for inputs in trainer.cell.inputs] == [step / 8 for step in steps]
+    assert [float(inputs[6].asnumpy()[0]) for inputs in trainer.cell.inputs] == list(steps)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2, 16])
+@pytest.mark.parametrize("start", [0, 1])
+def test_results_are_read_later_but_before_every_checkpoint_and_the_end_of_an_epoch(make, ahead, start):
+    trainer = make(steps=9, save_every=4, steps_ahead=ahead, ranks=TwoRanks(0, 2))
+    trainer.run(Position(start))
+    # Counted over the run, whose checkpoints are due after every fourth step.
+    when = {step: min(step + ahead, -(-step // 4) * 4, -(-step // 9) * 9) for step in range(9 * start + 1, 19)}
+    assert [(9 * start + step, 9 * start + begun) for step, begun in trainer.cell.read] == list(when.items())
+
+
+def test_everything_is_read_where_a_checkpoint_may_be_tried_again(make, monkeypatch):
+    monkeypatch.setattr(trainer_module, "RETRY_STEPS", 5)
+    trainer = make(steps=12, epochs=1, save_every=99, steps_ahead=3)
+    trainer.run(Position())
+    assert trainer.cell.read == list(zip(range(1, 13), [4, 5, 5, 5, 5, 9, 10, 10, 10, 10, 12, 12], strict=True))
+
+
+@pytest.mark.parametrize(("asked", "stops"), [((2, 0), 2), ((5, 1), 5), ((9, 1), 9)])
+def test_a_rank_that_asks_stops_all_as_many_steps_later_as_results_are(make, tmp_path, capsys, asked, stops):
+    trainer = make(steps=9, epochs=2, save_every=99, asked=asked, ranks=TwoRanks(0, 2))
+    number = list(NAMES)[asked[1]]
+    assert trainer.run(Position()) == number
+    last = min(stops + trainer.steps_ahead, 9)
+    assert trainer.cell.step == last and [step for step, _ in trainer.cell.read] == list(range(1, last + 1))
+    assert [path.name for path in tmp_path.glob("crnn-*")] == [f"crnn-1_{last}.ckpt"]
+    assert f"stopped by {NAMES[number]} after step {last} of epoch 1" in capsys.readouterr().out
+
+
+def test_another_rank_that_dies_is_noticed_when_a_result_is_read(make, tmp_path):
+    trainer = make(steps=9, save_every=99, ranks=TwoRanks(1, 2))
+    trainer.cell.dead_at = 3
+    with pytest.raises(CRNNError, match="^rank 1: another rank does not answer at or before step 3 of epoch 1; it"):
+        trainer.run(Position())
+    assert not list(tmp_path.glob("crnn-*"))
+
+
+def test_what_was_begun_is_printed_before_an_error_of_the_loader(make, capsys):
+    trainer = make(steps=9, save_every=99)
+    trainer.monitor.print_every, trainer.dataset.fails_after = 1, 4
+    with pytest.raises(DataError, match="nothing can be read"):
+        trainer.run(Position())
+    assert "epoch: 1 step: 4, loss is 4.0" in capsys.readouterr().out
+
+
+def test_weights_that_come_after_a_bad_run_are_never_saved(make, tmp_path):
+    """The batch that is kept is the bad one, not one of the steps begun since."""
+    trainer = make(steps=40, save_every=13, bad=range(1, 11), bad_batch_path=tmp_path / "bad_batch.npz", steps_ahead=2)
+    with pytest.raises(CRNNError, match="epoch 1 step 10: the gradient of 10 steps in a row"):
+        trainer.run(Position())
+    assert trainer.cell.step == 12 and not list(tmp_path.glob("crnn-*"))
+    assert np.load(tmp_path / "bad_batch.npz")["reference"].tolist() == ["10.png"]
 
 
 class Notes:
@@ -154,7 +223,7 @@ def test_a_run_that_only_skips_is_stopped_across_epochs(make, tmp_path):
     with pytest.raises(CRNNError, match="epoch 5 step 3: the gradient of 10 steps in a row was not finite; the "
                                         "last good checkpoint is .*crnn-2_2.ckpt; its batch is kept in .*npz; lower"):
         make(epochs=30, bad=range(6, 99), bad_batch_path=tmp_path / "new" / "bad_batch.npz").run(Position())
-    assert np.load(tmp_path / "new" / "bad_batch.npz")["reference"].tolist() == ["a.png"]
+    assert np.load(tmp_path / "new" / "bad_batch.npz")["reference"].tolist() == ["15.png"]
     assert read_checkpoint(str(tmp_path / "crnn-5_2.ckpt")).info["skipped_in_a_row"] == 9
 
 
@@ -166,8 +235,8 @@ def test_a_run_that_mostly_skips_is_stopped(make):
 
 def test_a_dynamic_loss_scale_may_take_its_time():
     bad_steps = BadSteps(ADAPTIVE_WINDOW)
-    for bad in [True] * 16 + [False, True] * 14 + [False] * 9:
-        bad_steps.note(bad)
+    for in_a_row in [*range(1, 17), *[0, 1] * 14, *[0] * 9]:
+        bad_steps.note(in_a_row)
         assert not bad_steps.verdict()
 
 
