@@ -65,7 +65,8 @@ def run_start(repeats: int) -> None:
     for _ in range(repeats):
         for name, options in names.items():
             with tempfile.TemporaryDirectory() as folder:  # a folder belongs to one run
-                command = train_command(folder, "--epoch_size=1", "--per_print_time=1", *options)
+                command = train_command(folder, "--epoch_size=1", "--per_print_time=1", "--steps_ahead=0",
+                                        *options)
                 begin = time.perf_counter()
                 with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
                     lines = []
@@ -88,6 +89,7 @@ def run_start(repeats: int) -> None:
 
 def overhead_worker(folder: str) -> None:
     """Trains some steps with clocks around the parts of the loop and prints their seconds as JSON."""
+    from src.crnn_for_train import LOSS
     from src.distributed.communication import ranks_of
     from src.model_utils.config import load_config
     from src.model_utils.context import set_up_context
@@ -104,14 +106,12 @@ def overhead_worker(folder: str) -> None:
     loss = {}
 
     class Timed:
-        """The train cell with a clock; the optimizer is looked up through it."""
-
-        optimizer = cell.optimizer
+        """The train cell with a clock."""
 
         def __call__(self, *inputs):
             begin = time.perf_counter()
             results = cell(*inputs)
-            loss["value"] = float(results[0].asnumpy())  # waits for the step
+            loss["value"] = float(results.asnumpy()[LOSS])  # waits for the step
             steps.append(time.perf_counter())
             spent["cell"] += steps[-1] - begin
             if len(steps) == WARM_UP:  # compiled

@@ -292,9 +292,8 @@ class WordBatches:
                 self._known_order = epoch, self.order(epoch)
             self.samples.fill_up(images, positions, self._known_order[1], epoch, step, self._steps, self.batch_size)
         arrays = self._arrays(images, positions)
-        if self.masks:
-            arrays.append(self._mask(epoch, step, arrays[0]))
-        return arrays, self.samples.take_report()
+        mask = self._mask(epoch, step, arrays[0])
+        return arrays if mask is None else [*arrays, mask], self.samples.take_report()
 
     def _batch(self, images: Sequence[np.ndarray], positions: Sequence[int]) -> Batch:
         return self._finish(*self._arrays(images, positions))

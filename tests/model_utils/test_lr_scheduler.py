@@ -79,7 +79,7 @@ def reference(name, w, grads, rates, decay):
     return w
 
 
-@pytest.mark.parametrize("branches", [True, False])
+@pytest.mark.parametrize("branches", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_optimizer_follows_its_formula(name, branches):
     """Each step with the learning rate that it is given, in both groups; a skipped one in between changes nothing."""
