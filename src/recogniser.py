@@ -66,16 +66,17 @@ class Result:
 
     @cached_property
     def characters(self) -> list[Character]:
-        """Each character with its place, along the most probable CTC path of the text.
+        """Each character with its place, from left to right, along the most probable CTC path of the text.
 
         With a lexicon these are the characters of the word in the form in which it is compared. A time step sees more
         of the image than its own columns, so that the edges are good to a few pixels of a 32 pixels high image.
         """
-        encoder = WordEncoder(self._recogniser.charset)
+        charset = self._recogniser.charset
+        encoder = WordEncoder(charset)
         key = encoder.key(self.text)
         labels = encoder.encode([key])[0][0]
         result = []
-        for character, (first, last) in zip(key, align(self._logits, labels), strict=False):
+        for character, (first, last) in zip(charset.turned(key), align(self._logits, labels), strict=False):
             left, right = first * _STEP_COLUMNS, last * _STEP_COLUMNS + _STEP_WIDTH
             result.append(Character(character, (first, last), (min(left * self._scale, self._width),
                                                                min(right * self._scale, self._width))))

@@ -1,6 +1,7 @@
 // Reads and checks the facts that export.py wrote.
 #include "sidecar.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cmath>
 #include <filesystem>
@@ -63,12 +64,28 @@ class Facts {
   std::map<std::string, std::string> entries_;
 };
 
+// Whether a character, UTF-8, lies in the blocks that Unicode keeps for scripts from right to left. In Python the order of
+// their letters is src/common/writing_order.py; "\xD6\x90" and so on are U+0590 to 08FF, FB1D to FDFF, FE70 to FEFF,
+// 10800 to 10FFF and 1E800 to 1EFFF.
+bool IsRightToLeft(const std::string &c) {
+  const auto within = [&c](const char *first, const char *last) {
+    return c.size() == std::char_traits<char>::length(first) && c >= first && c <= last;
+  };
+  return within("\xD6\x90", "\xDF\xBF") || within("\xE0\xA0\x80", "\xE0\xA3\xBF") ||
+         within("\xEF\xAC\x9D", "\xEF\xB7\xBF") || within("\xEF\xB9\xB0", "\xEF\xBB\xBF") ||
+         within("\xF0\x90\xA0\x80", "\xF0\x90\xBF\xBF") || within("\xF0\x9E\xA0\x80", "\xF0\x9E\xBF\xBF");
+}
+
 ModelFacts Check(const Facts &facts) {
   ModelFacts result;
   result.characters = SplitUtf8(facts.Text("label_dict"));
   const std::set<std::string> distinct(result.characters.begin(), result.characters.end());
   if (result.characters.empty() || distinct.size() != result.characters.size()) {
     throw Error("label_dict is empty or holds a character twice");
+  }
+  if (std::any_of(result.characters.begin(), result.characters.end(), IsRightToLeft)) {
+    throw Unfit("its label_dict has letters that are written from right to left, whose order this program does not know; "
+                "evaluate it with eval_onnx.py or eval.py");
   }
   result.width = facts.Size("image_width");
   result.height = facts.Size("image_height");

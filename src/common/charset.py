@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from src.common.errors import ConfigError, DataError
+from src.common.writing_order import has_right_to_left, turned
 
 _ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
 _OUTSIDE_PROTOCOL = re.compile("[^0-9a-z]")
@@ -17,7 +18,9 @@ class Charset:
     """The characters a network can write, in the order of its classes; the CTC blank is the class after the last one.
 
     Texts are composed (Unicode's form NFC) and, unless the charset is case-sensitive, lower-cased before they are
-    looked up: :meth:`fold` is the one place for both, and leaves every character of the charset as it is.
+    looked up: :meth:`fold` is the one place for both, and leaves every character of the charset as it is. Classes are
+    in the order of the picture, from left to right, texts in the order of writing: with letters that are written from
+    right to left, :meth:`turned` leads from one to the other.
 
     Args:
         characters: one class per character, in class order. The charset is case-sensitive when it holds an upper-case
@@ -46,7 +49,9 @@ class Charset:
         self.blank = len(characters)
         self.class_num = len(characters) + 1
         self.case_sensitive = any(c.isupper() for c in characters)
+        self.right_to_left = has_right_to_left(characters)
         self._index = {c: i for i, c in enumerate(characters)}
+        self._table = np.array([*characters], dtype="<U1")
         # Characters of the charset that NFC would change: written as their equals in texts, unless these are classes.
         changed = {c: composed(c) for c in characters if composed(c) != c}
         self._equals = {equal: c for c, equal in changed.items() if equal not in self._index}
@@ -126,23 +131,27 @@ class Charset:
         """Characters of a text outside the charset (after folding), each once, in order of appearance."""
         return [c for c in dict.fromkeys(self.fold(text)) if c not in self._index]
 
+    def turned(self, text: str) -> str:
+        """A text in the order of its classes, or from that in the order of writing."""
+        return turned(text) if self.right_to_left else text
+
     def encode(self, text: str) -> np.ndarray:
         """Turns a text into class indices.
 
         Returns:
-            (L,) int32, one index per character of the folded text.
+            (L,) int32, one index per character of the folded text, in the order of the picture.
 
         Raises:
             DataError: the text holds characters outside the charset; the message names them.
         """
         try:
-            return np.array([self._index[c] for c in self.fold(text)], np.int32)
+            return np.array([self._index[c] for c in self.turned(self.fold(text))], np.int32)
         except KeyError:
             raise DataError(f"the text {text!r} holds {_quoted(self.unknown(text))}, "
                             "which the charset (label_dict) does not have") from None
 
     def decode(self, indices: Iterable[int]) -> str:
-        """Turns class indices into text, one character per index: no CTC collapsing.
+        """Turns class indices into text in the order of writing, one character per index: no CTC collapsing.
 
         Raises:
             ValueError: an index is the blank or outside the classes.
@@ -154,7 +163,19 @@ class Charset:
                 raise ValueError(f"class {index} is not a character: expected 0 to {self.blank - 1} "
                                  f"({self.blank} is the blank)")
             result.append(self.characters[index])
-        return "".join(result)
+        return self.turned("".join(result))
+
+    def split_text(self, flat: np.ndarray, lengths: np.ndarray) -> list[str]:
+        """Turns the classes of texts that follow one another into texts, as :meth:`decode` does, many at a time.
+
+        Args:
+            flat: ``(sum of lengths,)`` classes.
+            lengths: ``(N,)`` characters of every text.
+        """
+        joined = self._table[flat].tobytes().decode("utf-32-le")
+        ends = np.cumsum(lengths)
+        texts = [joined[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
+        return list(map(turned, texts)) if self.right_to_left else texts
 
 
 def required_steps(indices: np.ndarray) -> int:

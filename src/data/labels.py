@@ -16,7 +16,7 @@ class LabelTable:
         charset: characters outside it are left out of the indices and counted.
 
     Attributes:
-        text_length: (T,) int64, characters of the folded word.
+        text_length: (T,) int64, characters of the folded word; classes are in the order of the picture.
         without_text: (T,) bool, the word is empty, or ``###``: what data sets write where nobody can read a word.
         outside: (T,) int64, how many of them the charset does not have.
         length: (T,) int64, class indices of the word: ``text_length - outside``.
@@ -31,7 +31,7 @@ class LabelTable:
     """
 
     def __init__(self, texts: Sequence[str], charset: Charset):
-        folded = [charset.fold(text) for text in texts]
+        folded = [charset.turned(charset.fold(text)) for text in texts]
         self.text_length = np.fromiter((len(text) for text in folded), np.int64, len(folded))
         self.without_text = np.array([text.strip() in WITHOUT_TEXT for text in texts], bool)
         self._codes = np.frombuffer("".join(folded).encode("utf-32-le", "surrogatepass"), np.uint32)

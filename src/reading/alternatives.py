@@ -5,7 +5,7 @@ from src.common.charset import Charset
 from src.reading import ctc
 from src.reading.beam import BeamDecoder, prefix_beam_search
 from src.reading.lexicon_decoder import LexiconDecoder
-from src.reading.reading import Decoder, Reading, split_text
+from src.reading.reading import Decoder, Reading
 
 # Prefixes kept for each text that is wanted, and at least; so many that the best texts are found.
 _WIDTH_FOR_EACH, _LEAST_WIDTH = 4, 16
@@ -40,8 +40,7 @@ def next_best(logits: np.ndarray, charset: Charset, reading: Reading, count: int
         em = ctc.emissions(logits, charset.class_num, temperature)
         labels, lengths = (part[0] for part in prefix_beam_search(em.log_probs(), width)[:2])
         log_p = ctc.text_log_probability(em, np.zeros(len(lengths), np.int64), labels, lengths)
-        table = np.array([*charset.characters], dtype="<U1")
-        texts = split_text(table, labels[np.arange(labels.shape[1]) < lengths[:, None]], lengths)
+        texts = charset.split_text(labels[np.arange(labels.shape[1]) < lengths[:, None]], lengths)
         order = np.argsort(-log_p, kind="stable")
         found = [Reading(texts[i], min(float(np.exp(log_p[i])), 1.0)) for i in order if log_p[i] > -np.inf]
     return [other for other in found if other.text != reading.text][:count]

@@ -8,7 +8,7 @@ from src.common.errors import ConfigError
 from src.reading import ctc
 from src.reading.greedy import GreedyDecoder
 from src.reading.language_model import CharacterModel, Use
-from src.reading.reading import Reading, split_text
+from src.reading.reading import Reading
 from src.reading.word_search import search_words
 
 # Odd constants of the 64-bit prefix hash. Two different prefixes of one image's beam collide with probability 1e-15.
@@ -52,7 +52,6 @@ class BeamDecoder:
         self.language_model = language_model
         self.use = use or (language_model.use if language_model is not None else Use())
         self._greedy = GreedyDecoder(charset, temperature)
-        self._table = np.array([*charset.characters], dtype="<U1")
 
     def __call__(self, logits: np.ndarray) -> list[Reading]:
         """Reads N images.
@@ -98,7 +97,7 @@ class BeamDecoder:
         # The search loses those paths of a text whose prefixes fell out of the beam: score the survivors in full.
         log_p = ctc.text_log_probability(em, image, ctc.pad_labels(flat, lengths, self.charset.blank), lengths)
         score = (log_p + np.array([prior for texts in found for _, prior in texts])) / self.use.temperature
-        texts = split_text(self._table, flat, lengths)
+        texts = self.charset.split_text(flat, lengths)
         result = []
         for i in range(em.images):
             own = np.flatnonzero(image == i)
@@ -121,7 +120,7 @@ class BeamDecoder:
         if self.temperature != 1.0:
             em = ctc.emissions(logits, self.charset.class_num, self.temperature)
             log_p = ctc.text_log_probability(em, image, labels, lengths)
-        texts = split_text(self._table, labels[np.arange(labels.shape[1]) < lengths[:, None]], lengths)
+        texts = self.charset.split_text(labels[np.arange(labels.shape[1]) < lengths[:, None]], lengths)
         return [Reading(text, p) for text, p in zip(texts, np.minimum(np.exp(log_p), 1.0).tolist(), strict=True)]
 
 

@@ -3,7 +3,7 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.reading import ctc
-from src.reading.reading import Reading, split_text
+from src.reading.reading import Reading
 
 # Images taken together.
 _IMAGES = 256
@@ -28,7 +28,6 @@ class GreedyDecoder:
     def __init__(self, charset: Charset, temperature: float = 1.0):
         self.charset = charset
         self.temperature = temperature
-        self._table = np.array([*charset.characters], dtype="<U1")
 
     def __call__(self, logits: np.ndarray) -> list[Reading]:
         """Reads N images.
@@ -49,5 +48,5 @@ class GreedyDecoder:
         for first in range(0, logits.shape[1] if logits.ndim == 3 else 1, _IMAGES):
             flat, lengths, log_p = ctc.read_best_paths(logits[:, first:first + _IMAGES], self.charset.class_num,
                                                        self.temperature)
-            readings += map(Reading, split_text(self._table, flat, lengths), np.minimum(np.exp(log_p), 1.0).tolist())
+            readings += map(Reading, self.charset.split_text(flat, lengths), np.minimum(np.exp(log_p), 1.0).tolist())
         return readings

@@ -26,16 +26,3 @@ Decoder = Callable[..., list[Reading]]
 """Maps class scores (T, N, class_num), and lexicons where there are any, to N readings."""
 Lexicons = Callable[[np.ndarray], list[list[str]] | None]
 """Maps the numbers of N samples to the lexicon of each, or to None where the decoder has one for all."""
-
-
-def split_text(table: np.ndarray, flat: np.ndarray, lengths: np.ndarray) -> list[str]:
-    """Turns labels that follow one another into strings.
-
-    Args:
-        table: ``(C - 1,)`` array of single characters.
-        flat: ``(sum of lengths,)`` classes.
-        lengths: ``(N,)`` characters of every string.
-    """
-    joined = table[flat].tobytes().decode("utf-32-le")
-    ends = np.cumsum(lengths)
-    return [joined[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]

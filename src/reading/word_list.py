@@ -51,13 +51,13 @@ class WordEncoder:
         return key
 
     def encode(self, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Encodes normalised words.
+        """Encodes normalised words, in the order of the picture.
 
         Returns:
             labels ``(P, longest)`` int64 padded with the blank, lengths ``(P,)``, known ``(P,)`` bool: all characters
             are in the charset.
         """
-        codes, lengths = code_points(keys)
+        codes, lengths = code_points([*map(self.charset.turned, keys)] if self.charset.right_to_left else keys)
         labels = self._table[np.minimum(codes, len(self._table) - 1)]
         inside = np.arange(codes.shape[1]) < lengths[:, None]
         known = ~((labels < 0) & inside).any(axis=1)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFont
 
 from src.common.errors import DataError
+from src.common.writing_order import has_right_to_left
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 SUFFIXES = (".ttf", ".otf", ".ttc")
@@ -133,7 +134,11 @@ def glyph_masks(font: ImageFont.FreeTypeFont, characters: Sequence[str]) -> list
         For each of them the coverage (h, w) uint8 cut to the ink (empty for a blank), and the position (x, y) of its
         upper left pixel relative to the pen on the baseline, y downwards.
     """
-    drawn = [font.getmask2(character, "L", anchor="ls") for character in characters]
+    # Left to itself, raqm sets a word that begins with a Latin letter from left to right, whatever follows.
+    ways = ["rtl" if font.layout_engine == ImageFont.Layout.RAQM and has_right_to_left(character) else None
+            for character in characters]
+    drawn = [font.getmask2(character, "L", direction=way, anchor="ls")
+             for character, way in zip(characters, ways, strict=True)]
     # The way from Pillow's pixels to NumPy's costs the same for one glyph as for many: they go side by side.
     row = Image.new("L", (sum(core.size[0] for core, _ in drawn), max((core.size[1] for core, _ in drawn), default=0)))
     boxes, pen = [], 0

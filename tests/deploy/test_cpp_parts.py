@@ -276,6 +276,8 @@ def test_scores_that_are_not_finite_are_an_error(check, tmp_path, value):
     ({"image_width": 0}, "not possible"), ({"image_height": 1.5}, "not possible"),
     ({"channel_order": "RGB"}, "wants images with channel_order 'RGB'"),
     ({"resize": "pad"}, "wants images with resize 'pad'"),
+    ({"label_dict": "abש"}, "letters that are written from right to left"),
+    ({"label_dict": "aب"}, "evaluate it with eval_onnx.py"), ({"label_dict": "a\U0001e900"}, "from right to left"),
     ({"resize": KEEP_RATIO, "bucket_widths": "100"}, "take a network that was trained with those, or evaluate this"),
 ])
 def test_facts_that_cannot_be_used(check, tmp_path, changes, message):

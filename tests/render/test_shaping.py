@@ -10,6 +10,7 @@ from PIL import features
 
 import generate_synth
 from src.common.errors import DataError
+from src.common.writing_order import turned
 from src.data.spelling import spelled
 from src.data.synth_source import SynthSource
 from src.render import FontFace, RenderStyle, WordRenderer, find_fonts, write_synth
@@ -190,6 +191,21 @@ def test_without_raqm_words_are_refused(monkeypatch):
     monkeypatch.setattr(shaping_module.features, "check", lambda name: False)
     assert "raqm" in refusal("سلام") and "x\u0302" in refusal("x\u0302")
     assert refusal("street") is None and refusal("e\u0301") is None  # composed, it is one character
+
+
+@raqm
+@pytest.mark.parametrize("word", [
+    "שלום", "(שלום)", "בית 12", "12:30 בית", "בית-5", "abc בית", "בית abc", "50% בית", "בית 50%", "בית,", "«בית»",
+    "בית (5)", "ב'5", "iPhone בית", "5-6 ב", "ב5-6", "ב 1,000", "₪5 ב", "ב 5 6", "B2B ב", "#ב", "ב [x]", "-5ב",
+    "a.b ב"])
+def test_labels_are_in_the_order_in_which_fribidi_sets_a_word(word):
+    """What is drawn is the text in the order of the picture, each letter by force to the right of the one before."""
+    font = open_face(faces_of("arimo")[0], SIZE, shaping=True)
+    drawn, _, _ = glyph_masks(font, (word,))[0]
+    mask = font.getmask("\u202d" + turned(word) + "\u202c", "L", direction="ltr", features=["-kern"])
+    expected = cut(np.array(mask, np.uint8).reshape(mask.size[::-1]))
+    assert abs(cut(drawn).shape[1] - expected.shape[1]) <= 8  # some pairs are kerned in one of them
+    assert likeness(drawn, expected) > 0.8
 
 
 @raqm
