@@ -1,5 +1,6 @@
 """The C++ program's own parts (decoding, resizing, CTC, JSON, names), built with the sanitizers, against Python's."""
 import json
+import shutil
 import struct
 import zlib
 
@@ -8,12 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import eval_onnx
 from src.common.charset import Charset
 from src.common.errors import DataError
 from src.data.preprocess import InputSpec, read_image, resize
+from src.dataset import create_dataset
 from src.deploy.metadata import KEEP_RATIO, ModelInfo, write_sidecar
+from src.deploy.onnx.network import OnnxNetwork
 from src.reading.greedy import GreedyDecoder
+from src.recogniser import Recogniser
 from tests import cpp
+from tests.word_sets import config
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +103,8 @@ def formats(tmp_path_factory):
         ("422.jpg", color, {"subsampling": 1}), ("420.jpg", color, {"subsampling": 2}),
         ("progressive.jpg", color, {"progressive": True}), ("restart.jpg", color, {"restart_marker_rows": 1}),
         ("p.bmp", color.quantize(256), {}), ("rgba.bmp", alpha, {}),
+        ("moving.png", color, {"save_all": True, "append_images": [color.rotate(180)]}),
+        ("one_colour.png", Image.new("RGB", (117, 43), (9, 90, 200)), {}),
     ):
         image.save(folder / name, **options)
     Image.fromarray(rng.integers(0, 3, (43, 117), np.uint16) * 257).save(folder / "trns_i16.png", transparency=257)
@@ -121,6 +129,33 @@ def test_all_formats_equal_python_to_the_grey_level(check, formats, spec):
         expected = reference(path, spec)
         assert expected is not None and image is not None, path.name
         np.testing.assert_array_equal(image, expected, err_msg=path.name)
+
+
+def test_all_five_programs_see_the_same_pixels(check, formats, tmp_path, monkeypatch):
+    """What the network is fed by the C++ program and by train, eval, predict and eval_onnx, for the same files."""
+    spec, seen = InputSpec(width=128), []
+    monkeypatch.setattr(OnnxNetwork, "__call__", lambda self, images: (
+        seen.extend(images) or np.zeros((31, len(images), 37), np.float32)))
+    pixels = np.stack(read_all(check, formats, spec)).transpose(0, 3, 1, 2)
+    by_cpp = dict(zip([path.name for path in formats], (pixels.astype(np.float32) - 127.5) / 127.5, strict=True))
+    words = tmp_path / "set" / "gt.txt"
+    shutil.copytree(formats[0].parent, words.parent)
+    words.write_text("".join(f"{path.name}\tword\n" for path in formats))
+
+    for is_training in (True, False):
+        batches = create_dataset("list", str(words), is_training=is_training, config=config(image_width=128))
+        found = {}
+        for batch in batches:
+            found.update(zip(batch.reference, batch.image.copy(), strict=True))
+        assert len(found) == len(formats)
+        for path, image in found.items():
+            np.testing.assert_allclose(image, by_cpp[path], atol=1e-6, err_msg=path)
+    Recogniser(decoder="greedy").read(list(map(str, formats)))
+    assert eval_onnx.main(["--onnx_file=pretrained/crnn_v2_int8.onnx", "--eval_dataset=list", "--device_target=CPU",
+                           f"--eval_dataset_path={words}", "--show_progress=never"]) == 0
+    assert len(seen) == 2 * len(formats)
+    for path, image in zip([*formats, *formats], seen, strict=True):
+        np.testing.assert_allclose(image, by_cpp[path.name], atol=1e-6, err_msg=path.name)
 
 
 def test_resizing_equals_python_to_the_grey_level(check, tmp_path):

@@ -1,15 +1,18 @@
 """ONNX with 8-bit integers: convolutions and poolings static, from calibration images; the LSTMs dynamic.
 
 Measured on one CPU core at batch 16 with a trained network: 3.4 times the speed of float32, a quarter of its file size,
-word accuracy unchanged within 0.2 points. LSTMs left in float32 cost a fifth of that speed; quantising the dense layers
-as well gained nothing, nor did other schemes of calibration. Weights use 7 bits: with 8 the sums of two products
-overflow on CPUs without VNNI instructions, and the accuracy is the same.
+word accuracy unchanged within 0.2 points. LSTMs left in float32 cost up to a third of that speed, the more the fewer
+images there are in a batch; quantising the dense layers as well gained nothing, nor did other schemes of calibration.
+Weights use 7 bits: with 8 the sums of two products overflow on CPUs without VNNI instructions, and the accuracy is the
+same.
 
 One image has one reading, in any company: the ranges of the LSTMs are fixed by guards (see ``graph.py``). The first
 convolution stays in float32: where it is in 8 bits, too, OpenVINO 2026.4 gives class scores up to 14 away from
-onnxruntime's and from those of the same graph computed operator by operator; without it they agree. Its ReLU comes
-behind its pooling, which gives the same numbers: onnxruntime 1.32 would otherwise round to 8 bits before the pooling,
-and pool what the convolution left in an order that takes it ten times as long (8 % of the whole).
+onnxruntime's and from those of the same graph computed operator by operator; without it they agree up to the LSTMs.
+These OpenVINO computes in float with their 8-bit weights, so that class scores differ by up to 6.6 all the same
+(``findings/openvino_quantised_lstm.sh``). The first ReLU comes behind its pooling, which gives the same numbers:
+onnxruntime 1.32 would otherwise round to 8 bits before the pooling, and pool what the convolution left in an order that
+takes it ten times as long (8 % of the whole).
 """
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
