@@ -143,6 +143,7 @@ def test_every_wing_says_what_belongs_in_it():
     for folder in sorted(path for path in (ROOT / "src").iterdir() if path.is_dir() and path.name != "__pycache__"):
         text = (folder / "__init__.py").read_text()
         assert ast.get_docstring(ast.parse(text)), f"{folder} does not say what it is for"
+        assert [*(ROOT / "tests" / folder.name).glob("test_*.py")], f"tests/{folder.name} is missing"
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "docs/zh/architecture.md"])

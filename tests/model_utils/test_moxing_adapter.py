@@ -1,25 +1,20 @@
 """ModelArts: copying in and out, once for each node, with a stand-in for its package moxing that copies folders."""
-import io
-import json
 import os
 import signal
 import subprocess
 import sys
 import tarfile
-import threading
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from src.common.errors import ConfigError, DataError
-from src.common.files import FileLock
+from src.common.errors import ConfigError
 from src.model_utils.config import load_config
 from src.model_utils.moxing_adapter import is_inside, modelarts
-from src.modelarts.archives import unpack_archives
-from src.modelarts.node import LastAction, once_per_node
 from tests.conftest import REPO
+from tests.modelarts.test_archives import pack_tar
+from tests.modelarts.test_node import wait_for
 from tests.onnx_models import write_checkpoint
 from tests.words import write_synth_set
 
@@ -117,13 +112,6 @@ def log(store):
 
 def ends(store):
     return [line.split()[1:] for line in log(store) if line.startswith("end")]
-
-
-def wait_for(condition):
-    limit = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 def test_without_the_package_there_is_one_sentence(tmp_path, monkeypatch):
@@ -276,59 +264,6 @@ def test_a_rank_that_waited_for_a_failure_fails_alike(tmp_path, store):
     assert errors[0] == errors[1] and "no such bucket" in errors[0] and len(log(store)) == 1
 
 
-def test_notes_of_earlier_runs(tmp_path):
-    path, ran = str(tmp_path / "note"), []
-    once_per_node(path, "a", 0, lambda: ran.append(1), "it")
-    once_per_node(path, "a", 1, lambda: ran.append(2), "it")  # the process that did it lives: another rank of the run
-    once_per_node(path, "b", 2, lambda: ran.append(3), "it")  # another address
-    once_per_node(path, "b", 2, lambda: ran.append(4), "it")  # this rank was there: another run
-    assert ran == [1, 3, 4]
-    for text in ("", "{", "[1]", "no json"):
-        Path(path).write_text(text)
-        once_per_node(path, "b", 3, lambda: ran.append(5), "it")
-    with pytest.raises(KeyError):
-        once_per_node(path, "c", 3, lambda: {}["bug"], "it")
-    once_per_node(path, "b", 4, lambda: ran.append(6), "it")
-    assert ran == [1, 3, 4, 5, 5, 5, 5, 6]
-
-
-def test_what_was_copied_while_this_rank_waited_counts(tmp_path, capfd):
-    """Even if the rank that copied has come to its end by then."""
-    path, ran = str(tmp_path / "note"), []
-    lock = FileLock(path)
-    assert lock.acquire()
-    waiting = threading.Thread(target=once_per_node, args=(path, "a", 1, lambda: ran.append(1), "it"))
-    waiting.start()
-    seen = []
-    wait_for(lambda: seen.append(capfd.readouterr().out) or "waiting" in "".join(seen))
-    lock.write(json.dumps({"source": "a", "process": [999999999, ""], "ranks": [0], "error": "",
-                           "time": time.time()}).encode())
-    lock.release()
-    waiting.join()
-    assert ran == []
-    once_per_node(path, "a", 2, lambda: ran.append(2), "it")
-    assert ran == [2], "to a rank that comes later the same note is one of an earlier run"
-
-
-def test_who_hands_the_results_over(tmp_path):
-    path, ran = str(tmp_path / "note"), []
-    Path(path).write_text('{"0": {"process": [999999999, ""], "state": "copied"}}')
-    assert LastAction(path, 1).run(lambda: ran.append(1)), "what rank 0 copied belongs to an earlier run"
-    ranks = [LastAction(path, rank) for rank in (1, 0, 2)]  # this process stands for all three, it is alive
-    assert not ranks[0].run(lambda: ran.append(2)) and not ranks[2].run(lambda: ran.append(3))
-    assert ranks[1].run(lambda: ran.append(4))
-    assert not LastAction(path, 3).run(lambda: ran.append(5)), "rank 0 has done it, its process is still there"
-    assert ran == [1, 4]
-
-
-def pack_tar(path, *entries):
-    with tarfile.open(path, "w:gz") as archive:
-        for name, kind, target in entries:
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.linkname, entry.size = kind, target, 4 if kind == tarfile.REGTYPE else 0
-            archive.addfile(entry, io.BytesIO(b"data"))
-
-
 def test_archives_are_unpacked_where_they_lie(tmp_path, store, capsys):
     with zipfile.ZipFile(store / "data/set/a.ZIP", "w") as archive:
         archive.writestr("x/1.png", b"one")
@@ -340,50 +275,6 @@ def test_archives_are_unpacked_where_they_lie(tmp_path, store, capsys):
         assert (data / "set/x/2.png").read_bytes() == b"two" and (data / "y/4.png").read_bytes() == b"data"
     out = capsys.readouterr().out
     assert f"unpacked {data}/set/a.ZIP: 2 files" in out and f"unpacked {data}/b.tar.gz: 2 files" in out
-
-
-@pytest.mark.parametrize("name", ["../up", "/tmp/up", "a/../../up", "a\\..\\..\\up", "C:\\up"])
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_archives_that_climb_out(tmp_path, kind, name):
-    folder = tmp_path / "in/data"
-    folder.mkdir(parents=True)
-    if kind == "zip":
-        with zipfile.ZipFile(folder / "a.zip", "w") as archive:
-            archive.writestr("good.png", b"1")
-            archive.writestr(zipfile.ZipInfo(name), b"1")
-    else:
-        pack_tar(folder / "a.tgz", ("good.png", tarfile.REGTYPE, ""), (name, tarfile.REGTYPE, ""))
-    with pytest.raises(DataError, match=r"a\.(zip|tgz): entry .*up.*(climbs out|relative).*nothing of it was unpacked"):
-        unpack_archives(str(tmp_path))
-    assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1
-
-
-def test_other_bad_archives(tmp_path, monkeypatch):
-    link = tmp_path / "link"
-    link.mkdir()
-    pack_tar(link / "a.tgz", ("out", tarfile.SYMTYPE, "../.."), ("out/x", tarfile.REGTYPE, ""))
-    with pytest.raises(DataError, match="a.tgz cannot be unpacked: .*out"):
-        unpack_archives(str(link))
-    (tmp_path / "fifo").mkdir()
-    pack_tar(tmp_path / "fifo/a.tgz", ("pipe", tarfile.FIFOTYPE, ""))
-    with pytest.raises(DataError, match="entry 'pipe' is neither a file nor a folder"):
-        unpack_archives(str(tmp_path / "fifo"))
-    (tmp_path / "cut").mkdir()
-    pack_tar(tmp_path / "cut/a.tar.gz", ("x", tarfile.REGTYPE, ""))
-    (tmp_path / "cut/a.tar.gz").write_bytes((tmp_path / "cut/a.tar.gz").read_bytes()[:40])
-    with pytest.raises(DataError, match="cut/a.tar.gz cannot be unpacked"):
-        unpack_archives(str(tmp_path / "cut"))
-    (tmp_path / "text").mkdir()
-    (tmp_path / "text/a.zip").write_text("no archive")
-    with pytest.raises(DataError, match="text/a.zip cannot be unpacked: File is not a zip file"):
-        unpack_archives(str(tmp_path / "text"))
-    (tmp_path / "bomb").mkdir()
-    with zipfile.ZipFile(tmp_path / "bomb/a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("zeros", bytes(1 << 22))
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1 << 20}))
-    with pytest.raises(DataError, match="a.zip holds 4 MiB, but the disk has room for 1 MiB only"):
-        unpack_archives(str(tmp_path / "bomb"))
-    assert [p.name for p in (tmp_path / "bomb").iterdir()] == ["a.zip"]
 
 
 def test_the_scheduler_of_msrun_takes_no_part(tmp_path, store, monkeypatch):
@@ -427,23 +318,3 @@ def test_a_program_itself(tmp_path, store):
         "data_url": "obs://words", "device_target": "CPU", "num_parallel_workers": 1, "eval_dataset": "synth",
         "checkpoint_url": "obs://ckpt/crnn.npz", "save_predictions": "table.tsv", "train_url": "obs://read"}))
     assert "total num: 10" in out and len((store / "read/table.tsv").read_text().splitlines()) == 11
-
-
-@pytest.mark.parametrize(("encoding", "name"), [("gbk", "图片"), ("gbk", "训练集数据"), ("utf-8", "图片"),
-                                                ("utf-8", "Zürich"), ("utf-8", "слово")])
-def test_names_in_an_archive_without_the_mark_for_utf8(tmp_path, encoding, name):
-    """As Windows in Chinese and some tools for macOS write them."""
-    raw, data = name.encode(encoding), io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        archive.writestr("~" * len(raw) + "1.jpg", b"picture")
-    (tmp_path / "a.zip").write_bytes(data.getvalue().replace(b"~" * len(raw), raw))
-    unpack_archives(str(tmp_path))
-    assert (tmp_path / f"{name}1.jpg").read_bytes() == b"picture"
-
-
-def test_names_marked_as_utf8_stay(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("Zürich.jpg", b"1")
-        archive.writestr("plain.jpg", b"2")
-    unpack_archives(str(tmp_path))
-    assert {path.name for path in tmp_path.glob("*.jpg")} == {"Zürich.jpg", "plain.jpg"}
