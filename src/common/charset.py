@@ -12,6 +12,9 @@ from src.common.writing_order import has_right_to_left, turned
 
 _ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
 _OUTSIDE_PROTOCOL = re.compile("[^0-9a-z]")
+# Characters that no picture can show: soft hyphen, blanks without width, byte order mark, marks of the writing
+# direction (Unicode's Bidi_Control). The joiners U+200C and U+200D are none of them: they change how letters look.
+_WITHOUT_INK = "\u00ad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 
 
 class Charset:
@@ -57,6 +60,7 @@ class Charset:
         self._equals = {equal: c for c, equal in changed.items() if equal not in self._index}
         apart = "".join(c for c, equal in changed.items() if equal in self._index)
         self._apart = re.compile(f"([{re.escape(apart)}])") if apart else None
+        self._without_ink = str.maketrans("", "", "".join(c for c in _WITHOUT_INK if c not in self._index))
         self._folded = _Folding(self)
         plain = {c: c if self.case_sensitive else c.lower() for c in map(chr, range(128))}
         self._ascii_as_usual = (all(self._folded[c] == usual for c, usual in plain.items())
@@ -108,12 +112,15 @@ class Charset:
     def fold(self, text: str) -> str:
         """Composes a text and lower-cases it unless the charset is case-sensitive.
 
-        One character stays one, and one of the charset stays itself. A capital becomes the letter whose capital it is
-        in the charset: with a Turkish one ``I`` becomes ``ı``. What the charset lacks becomes what it has for
-        the same letter: its parts where accents are classes of their own, or another form of it (a final sigma).
+        One character stays one, and one of the charset stays itself; of others those that no picture can show are left
+        out, such as marks of the writing direction, which people's files have beside Arabic and Hebrew words. A capital
+        becomes the letter whose capital it is in the charset: with a Turkish one ``I`` becomes ``ı``. What the charset
+        lacks becomes what it has for the same letter: its parts where accents are classes of their own, or another form
+        of it (a final sigma).
         """
         if text.isascii() and self._ascii_as_usual:
             return text if self.case_sensitive else text.lower()
+        text = text.translate(self._without_ink)
         if self._apart is not None:
             text = "".join(part if i % 2 else composed(part) for i, part in enumerate(self._apart.split(text)))
         else:

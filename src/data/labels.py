@@ -17,7 +17,7 @@ class LabelTable:
 
     Attributes:
         text_length: (T,) int64, characters of the folded word; classes are in the order of the picture.
-        without_text: (T,) bool, the word is empty, or ``###``: what data sets write where nobody can read a word.
+        without_text: (T,) bool, the folded word is empty, or ``###``, as sets have it where nobody can read a word.
         outside: (T,) int64, how many of them the charset does not have.
         length: (T,) int64, class indices of the word: ``text_length - outside``.
         required: (T,) int64, CTC steps the word needs: ``length`` + number of equal neighbours.
@@ -31,9 +31,10 @@ class LabelTable:
     """
 
     def __init__(self, texts: Sequence[str], charset: Charset):
-        folded = [charset.turned(charset.fold(text)) for text in texts]
+        folded = [charset.fold(text) for text in texts]
+        self.without_text = np.array([text.strip() in WITHOUT_TEXT for text in folded], bool)
+        folded = [*map(charset.turned, folded)]
         self.text_length = np.fromiter((len(text) for text in folded), np.int64, len(folded))
-        self.without_text = np.array([text.strip() in WITHOUT_TEXT for text in texts], bool)
         self._codes = np.frombuffer("".join(folded).encode("utf-32-le", "surrogatepass"), np.uint32)
         self._row = np.repeat(np.arange(len(folded), dtype=np.int32), self.text_length)
         codes = np.array([ord(c) for c in charset.characters], np.uint32)

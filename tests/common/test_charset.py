@@ -4,6 +4,7 @@ import pytest
 
 from src.common.charset import Charset, code_points, normalise, required_steps
 from src.common.errors import ConfigError, DataError
+from src.data.labels import LabelTable
 
 DIGITS_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -129,6 +130,17 @@ def test_canonically_equal_texts_are_one_label():
     charset = Charset("कक़न")
     assert charset.encode("क़").tolist() == charset.encode("क़").tolist() == [1]
     assert Charset("aÅ").encode("Å").tolist() == Charset("aÅ").encode("Å").tolist() == [1]
+
+
+def test_characters_that_no_picture_shows_are_no_part_of_a_label():
+    plain, hebrew = Charset("abcdefghijklmnopqrstuvwxyz"), Charset("אבגדהוזחטיכלמנסעפצקרשתםןץףך")
+    for text in ("WA\u00adLK", "walk\u200b", "\ufeffwalk", "\u2068walk\u2069", "walk\u2060"):
+        assert plain.fold(text) == "walk" and plain.unknown(text) == [] and normalise(text, plain) == "walk"
+    assert hebrew.encode("\u200fשלום\u200e").tolist() == hebrew.encode("שלום").tolist()
+    assert Charset("ab\u200b").encode("a\u200bb").tolist() == [0, 2, 1]  # where it is a class, it stays
+    assert plain.unknown("a\u200cb") == ["\u200c"]  # changes how Persian and Indian letters look
+    table = LabelTable(["\u200e\u200f", "a\u200b", "\ufeff###"], plain)
+    assert table.without_text.tolist() == [True, False, True] and table.outside.tolist() == [0, 0, 3]
 
 
 def test_white_space_behind_a_character(tmp_path):
