@@ -47,17 +47,17 @@ _KEPT_RIGHT = 0.95
 
 @dataclass
 class Words:
-    """The words of a set: name, class scores ``(T, N, C)`` and texts."""
+    """The words of a set: name, class scores of batches, ``(T, N, C)`` each, and the texts in the same order."""
 
     name: str
-    logits: np.ndarray
+    batches: list[np.ndarray]
     texts: list[str]
 
     def read(self, decoder: GreedyDecoder | BeamDecoder) -> tuple[np.ndarray, np.ndarray]:
         """Which words are read right, and the confidences, each ``(N,)``."""
         readings: list[Reading] = []
-        for first in range(0, len(self.texts), _BATCH):
-            readings += decoder(self.logits[:, first:first + _BATCH])
+        for logits in self.batches:
+            readings += decoder(logits)
         return (np.array([reading.text == text for reading, text in zip(readings, self.texts, strict=True)]),
                 np.array([reading.confidence for reading in readings]))
 
@@ -81,9 +81,13 @@ def read_set(sets: str, network: OnnxNetwork, charset: Charset, spec: InputSpec,
     if not texts:
         raise DataError(f"{sets} has no word of the charset")
     chosen = np.arange(len(texts)) if len(texts) <= most else np.arange(most) * len(texts) // most
-    scores = [network(to_batch([images[i] for i in chosen[first:first + _BATCH]], spec))
-              for first in range(0, len(chosen), _BATCH)]
-    return Words(" + ".join(names), np.concatenate(scores, axis=1), [texts[i] for i in chosen])
+    batches, order = [], []
+    for width in spec.all_widths:
+        same = [i for i in chosen if spec.bucket(spec.width_of(images[i])) == width]
+        batches += [network(to_batch([images[i] for i in same[first:first + _BATCH]], spec))
+                    for first in range(0, len(same), _BATCH)]
+        order += same
+    return Words(" + ".join(names), batches, [texts[i] for i in order])
 
 
 def tune(sets: list[Words], model: CharacterModel, charset: Charset, temperature: float) -> Use:

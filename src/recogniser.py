@@ -1,6 +1,6 @@
 """Reading words from Python: ``Recogniser().read("word.png")``; the programs that read stand on it, too."""
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, overload
@@ -130,24 +130,22 @@ class Recogniser:
         self._set_up(config, words)
 
     @classmethod
-    def from_config(cls, config: Config, *, onnx_comes_along: bool = True, one_by_one: bool = True) -> "Recogniser":
+    def from_config(cls, config: Config, *, onnx_comes_along: bool = True) -> "Recogniser":
         """The recogniser of a program; the configuration takes over what the network's file tells.
 
         Args:
             config: names the network's file.
             onnx_comes_along: where no file is named, the ONNX file that comes along is taken, else the checkpoint.
-            one_by_one: images of several widths come one at a time, as :meth:`read` has them.
 
         Raises:
             CheckpointError, ConfigError: as the class.
         """
         recogniser = cls.__new__(cls)
-        recogniser._set_up(config, onnx_comes_along=onnx_comes_along, one_by_one=one_by_one)
+        recogniser._set_up(config, onnx_comes_along=onnx_comes_along)
         return recogniser
 
-    def _set_up(self, config: Config, words: list[str] | None = None, onnx_comes_along: bool = True,
-                one_by_one: bool = True) -> None:
-        self.network, self.charset, self.description = _open_network(config, onnx_comes_along, one_by_one)
+    def _set_up(self, config: Config, words: list[str] | None = None, onnx_comes_along: bool = True) -> None:
+        self.network, self.charset, self.description = _open_network(config, onnx_comes_along)
         self.spec, self.temperature = InputSpec.from_config(config), config.temperature
         self._batch_size = config.batch_size
         self._config, self._words = config, words
@@ -201,18 +199,24 @@ class Recogniser:
         return results
 
     def _read_upright(self, images: Sequence[np.ndarray]) -> list[Result]:
-        results: list[Result] = []
-        # Images that keep their ratio have widths of their own, long ones too: one at a time, each is as in evaluation.
-        step = 1 if len(self.spec.all_widths) > 1 else self._batch_size
-        for first in range(0, len(images), step):
-            some = images[first:first + step]
-            logits = self.network(to_batch(some, self.spec))
-            readings = self.decoding(logits, np.arange(first, first + len(some)))
-            for number, (image, reading) in enumerate(zip(some, readings, strict=True)):
-                scale = image.shape[1] / self.spec.width_of(image)
-                results.append(Result(reading.text, reading.confidence, reading.confidence < self.unsure_below, 0,
-                                      logits[:, number], scale, image.shape[1], self))
-        return results
+        results: dict[int, Result] = {}
+        for places in self._same_width(images):
+            logits = self.network(to_batch([images[place] for place in places], self.spec))
+            readings = self.decoding(logits, np.array(places))
+            for number, (place, reading) in enumerate(zip(places, readings, strict=True)):
+                width = images[place].shape[1]
+                results[place] = Result(reading.text, reading.confidence, reading.confidence < self.unsure_below, 0,
+                                        logits[:, number], width / self.spec.width_of(images[place]), width, self)
+        return [results[place] for place in range(len(images))]
+
+    def _same_width(self, images: Sequence[np.ndarray]) -> Iterator[list[int]]:
+        """The places of images that are read together: of one input width each, as in evaluation."""
+        by_width: dict[int, list[int]] = {}
+        for place, image in enumerate(images):
+            by_width.setdefault(self.spec.bucket(self.spec.width_of(image)), []).append(place)
+        for places in by_width.values():
+            for first in range(0, len(places), self._batch_size):
+                yield places[first:first + self._batch_size]
 
     @property
     def unsure_below(self) -> float:
@@ -261,7 +265,7 @@ def to_array(image: Image) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _open_network(config: Config, onnx_comes_along: bool, one_by_one: bool) -> tuple[Forward, Charset, str]:
+def _open_network(config: Config, onnx_comes_along: bool) -> tuple[Forward, Charset, str]:
     """Opens the network of ``onnx_file`` or ``checkpoint_path``, or where neither is given, one that comes along.
 
     That is an ONNX file for onnxruntime; on a GPU or Ascend that was asked for, the checkpoint for MindSpore.
@@ -277,7 +281,7 @@ def _open_network(config: Config, onnx_comes_along: bool, one_by_one: bool) -> t
         raise ConfigError("both checkpoint_path and onnx_file are given; leave one out")
     takes_onnx = config.onnx_file or onnx_comes_along and config.device_target in ("auto", "CPU")
     if config.checkpoint_path or not takes_onnx:
-        return open_with_mindspore(config, one_by_one=one_by_one, pretrained=True)
+        return open_with_mindspore(config, pretrained=True)
     from src.deploy.onnx.network import PROVIDERS, load_onnx  # onnxruntime is loaded only where it computes
 
     if not config.onnx_file:
@@ -286,12 +290,12 @@ def _open_network(config: Config, onnx_comes_along: bool, one_by_one: bool) -> t
     return onnx, charset, f"onnxruntime with the {PROVIDERS[config.device_target][0]}"
 
 
-def open_with_mindspore(config: Config, **choice: bool) -> tuple[Forward, Charset, str]:
+def open_with_mindspore(config: Config, pretrained: bool = False) -> tuple[Forward, Charset, str]:
     """Sets MindSpore up and opens the network of a checkpoint, for programs that load MindSpore only where they must.
 
     Args:
         config: the options, with ``checkpoint_path``.
-        **choice: ``one_by_one`` and ``pretrained``, see :func:`src.network.trained.load_trained`.
+        pretrained: without a path, the checkpoint that comes with the program goes first.
 
     Returns:
         The network, its charset, and a line about what computes.
@@ -305,4 +309,4 @@ def open_with_mindspore(config: Config, **choice: bool) -> tuple[Forward, Charse
     description = set_up_context(config, own_operators=True)
     from src.network.trained import load_trained  # after the context, which decides how the CPU computes
 
-    return *load_trained(config, config.batch_size, **choice), description
+    return *load_trained(config, config.batch_size, pretrained), description

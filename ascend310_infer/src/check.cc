@@ -4,6 +4,7 @@
 //   crnn_check pixels                  the same without resizing, each image preceded by height and width as int32
 //   crnn_check logits STEPS MODEL      reads float32 scores from each file and prints text and confidence, MODEL.json
 //                                      giving the characters
+//   crnn_check words STEPS MODEL FILE BEAM_WIDTH    the same with the language model in FILE
 //   crnn_check names                   prints the result name of each file
 #include <cstdint>
 #include <cstdio>
@@ -17,7 +18,9 @@
 #include "error.h"
 #include "files.h"
 #include "image.h"
+#include "language_model.h"
 #include "sidecar.h"
+#include "word_search.h"
 
 namespace {
 
@@ -43,7 +46,8 @@ void PutImage(const std::string &path, int width, int height) {
   Put(image.pixels.get(), static_cast<size_t>(image.width) * image.height * 3);
 }
 
-void PrintReading(const std::string &path, size_t steps, const crnn::ModelFacts &facts) {
+void PrintReading(const std::string &path, size_t steps, const crnn::ModelFacts &facts,
+                  const crnn::CharacterModel *model = nullptr, size_t beam_width = 0) {
   const std::vector<uint8_t> bytes = crnn::ReadFile(path);
   const size_t classes = facts.characters.size() + 1;
   std::vector<float> logits(steps * classes);
@@ -51,7 +55,10 @@ void PrintReading(const std::string &path, size_t steps, const crnn::ModelFacts 
     throw crnn::Error(path + " does not hold " + std::to_string(logits.size()) + " scores");
   }
   std::memcpy(logits.data(), bytes.data(), bytes.size());
-  const crnn::Reading reading = crnn::ReadGreedily(logits.data(), steps, classes, facts.characters, facts.temperature);
+  const crnn::Reading reading =
+      model != nullptr ? crnn::ReadWithModel(logits.data(), steps, classes, facts.characters, facts.temperature, *model,
+                                             beam_width)
+                       : crnn::ReadGreedily(logits.data(), steps, classes, facts.characters, facts.temperature);
   std::printf("%s\t%.9g\n", reading.text.c_str(), reading.confidence);
 }
 
@@ -78,6 +85,14 @@ int main(int count, char **words) {
       std::fprintf(stderr, "%s", note.c_str());
       for (const std::string &path : paths) {
         PrintReading(path, static_cast<size_t>(std::atoi(words[2])), facts);
+      }
+    } else if (task == "words" && count == 6) {
+      std::string note;
+      const crnn::ModelFacts facts = crnn::ReadSidecar(words[3], &note);
+      const crnn::CharacterModel model(words[4], facts.characters);
+      for (const std::string &path : paths) {
+        PrintReading(path, static_cast<size_t>(std::atoi(words[2])), facts, &model,
+                     static_cast<size_t>(std::atoi(words[5])));
       }
     } else if (task == "names") {
       for (const std::string &name : crnn::ResultNames(paths)) {

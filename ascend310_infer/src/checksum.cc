@@ -30,13 +30,13 @@ std::array<uint32_t, 256> Table() {
   return table;
 }
 
-std::string Digits(uint32_t value) {
+}  // namespace
+
+std::string HexDigits(uint32_t value) {
   char text[kDigits + 1];
   std::snprintf(text, sizeof(text), "%08x", static_cast<unsigned>(value));
   return text;
 }
-
-}  // namespace
 
 uint32_t Crc32(const void *data, size_t size, uint32_t before) {
   static const std::array<uint32_t, 256> table = Table();
@@ -59,7 +59,7 @@ std::string FileCrc32(const std::string &path) {
   if (!file.eof()) {
     throw Error("cannot read " + path + ": " + std::strerror(errno));
   }
-  return Digits(value);
+  return HexDigits(value);
 }
 
 std::string JsonFault(std::string text) {
@@ -73,7 +73,7 @@ std::string JsonFault(std::string text) {
   }
   const std::string written = text.substr(start, kDigits);
   text.replace(start, kDigits, kDigits, '0');
-  return Digits(Crc32(text.data(), text.size())) == written ? "" : "its checksum is another";
+  return HexDigits(Crc32(text.data(), text.size())) == written ? "" : "its checksum is another";
 }
 
 }  // namespace crnn

@@ -11,7 +11,10 @@ namespace crnn {
 // The CRC-32 of zlib, PNG and Ethernet; `before` is that of what came before.
 uint32_t Crc32(const void *data, size_t size, uint32_t before = 0);
 
-// As eight hexadecimal digits, of a file; throws Error where it cannot be read.
+// As eight hexadecimal digits.
+std::string HexDigits(uint32_t value);
+
+// The same of a file; throws Error where it cannot be read.
 std::string FileCrc32(const std::string &path);
 
 // What is wrong with the text of a JSON file that carries its own checksum, in words; empty where nothing is, or where

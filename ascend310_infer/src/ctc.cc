@@ -9,14 +9,9 @@
 namespace crnn {
 namespace {
 
-// Probabilities of one step, scaled so that the best class counts 1: no product along the best path can underflow.
-struct Step {
-  std::vector<double> relative;
-  size_t best = 0;
-  double log_scale = 0;
-};
+constexpr double kUnderflow = 1e-250;  // below this a sum could have lost paths
 
-Step Softmax(const float *scores, size_t classes, double temperature) {
+Step SoftmaxOf(const float *scores, size_t classes, double temperature) {
   Step step;
   step.best = static_cast<size_t>(std::max_element(scores, scores + classes) - scores);
   step.relative.resize(classes);
@@ -32,16 +27,17 @@ Step Softmax(const float *scores, size_t classes, double temperature) {
   return step;
 }
 
-double Confidence(const std::vector<Step> &steps, const std::vector<size_t> &labels, size_t blank) {
+// In the numbers of a type: `long double` has the range for texts that are 1e-4000 times as likely as the best path.
+template <typename Real>
+Real Total(const std::vector<Step> &steps, const std::vector<size_t> &labels, size_t blank) {
   // States: blank, label, blank, label, ..., blank.
   const size_t states = 2 * labels.size() + 1;
   const auto class_of = [&labels, blank](size_t state) { return state % 2 == 0 ? blank : labels[state / 2]; };
-  std::vector<double> alpha(states, 0.0);
-  std::vector<double> next(states);
-  double log_scale = 0;
+  std::vector<Real> alpha(states, 0);
+  std::vector<Real> next(states);
   for (size_t t = 0; t < steps.size(); ++t) {
     for (size_t state = 0; state < states; ++state) {
-      double sum = t == 0 ? (state < 2 ? 1.0 : 0.0) : alpha[state];
+      Real sum = t == 0 ? (state < 2 ? 1 : 0) : alpha[state];
       if (t > 0 && state > 0) {
         sum += alpha[state - 1];
       }
@@ -51,31 +47,44 @@ double Confidence(const std::vector<Step> &steps, const std::vector<size_t> &lab
       next[state] = sum * steps[t].relative[class_of(state)];
     }
     alpha.swap(next);
-    log_scale += steps[t].log_scale;
   }
-  const double total = alpha[states - 1] + (states > 1 ? alpha[states - 2] : 0.0);
-  return std::min(1.0, std::exp(std::log(total) - log_scale));
+  return alpha[states - 1] + (states > 1 ? alpha[states - 2] : 0);
 }
 
 }  // namespace
 
+std::vector<Step> Softmax(const float *logits, size_t steps, size_t classes, double temperature) {
+  std::vector<Step> result;
+  result.reserve(steps);
+  for (size_t t = 0; t < steps; ++t) {
+    result.push_back(SoftmaxOf(logits + t * classes, classes, temperature));
+  }
+  return result;
+}
+
+double LogProbability(const std::vector<Step> &steps, const std::vector<size_t> &labels, size_t blank) {
+  const double total = Total<double>(steps, labels, blank);
+  return total < kUnderflow ? static_cast<double>(std::log(Total<long double>(steps, labels, blank))) : std::log(total);
+}
+
 Reading ReadGreedily(const float *logits, size_t steps, size_t classes, const std::vector<std::string> &characters,
                      double temperature) {
-  std::vector<Step> probabilities;
+  const std::vector<Step> probabilities = Softmax(logits, steps, classes, temperature);
   std::vector<size_t> labels;
   Reading reading;
   const size_t blank = classes - 1;
   size_t previous = blank;
-  for (size_t t = 0; t < steps; ++t) {
-    probabilities.push_back(Softmax(logits + t * classes, classes, temperature));
-    const size_t best = probabilities.back().best;
+  double log_scale = 0;
+  for (const Step &step : probabilities) {
+    const size_t best = step.best;
+    log_scale += step.log_scale;
     if (best != blank && best != previous) {
       labels.push_back(best);
       reading.text += characters[best];
     }
     previous = best;
   }
-  reading.confidence = Confidence(probabilities, labels, blank);
+  reading.confidence = std::min(1.0, std::exp(LogProbability(probabilities, labels, blank) - log_scale));
   return reading;
 }
 

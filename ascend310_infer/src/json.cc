@@ -1,4 +1,4 @@
-// JSON as RFC 8259 has it, values of interest being the scalars of the outermost object.
+// JSON as RFC 8259 has it.
 #include "json.h"
 
 #include <cstdint>
@@ -10,6 +10,7 @@ namespace crnn {
 namespace {
 
 constexpr int kMaxDepth = 64;
+constexpr size_t kMaxName = 1000;  // of what holds others: their names repeat it
 
 class Parser {
  public:
@@ -18,7 +19,7 @@ class Parser {
   std::map<std::string, std::string> Object() {
     std::map<std::string, std::string> entries;
     Space();
-    Members(0, &entries);
+    Members(0, "", &entries);
     Space();
     if (position_ != text_.size()) {
       Fail("something follows the object");
@@ -43,8 +44,8 @@ class Parser {
     ++position_;
   }
 
-  // `entries` takes the scalars; null where nobody wants them.
-  void Members(int depth, std::map<std::string, std::string> *entries) {
+  // `entries` takes the scalars; `outer` begins their names.
+  void Members(int depth, const std::string &outer, std::map<std::string, std::string> *entries) {
     Expect('{');
     Space();
     if (Peek() == '}') {
@@ -53,13 +54,10 @@ class Parser {
     }
     while (true) {
       Space();
-      const std::string name = String();
+      const std::string name = outer + String();
       Space();
       Expect(':');
-      std::string value;
-      if (Value(depth, &value) && entries != nullptr) {
-        (*entries)[name] = value;
-      }
+      Value(depth, name, entries);
       Space();
       if (Peek() == '}') {
         ++position_;
@@ -69,16 +67,15 @@ class Parser {
     }
   }
 
-  void Elements(int depth) {
+  void Elements(int depth, const std::string &outer, std::map<std::string, std::string> *entries) {
     Expect('[');
     Space();
     if (Peek() == ']') {
       ++position_;
       return;
     }
-    while (true) {
-      std::string value;
-      Value(depth, &value);
+    for (size_t number = 0;; ++number) {
+      Value(depth, outer + std::to_string(number), entries);
       Space();
       if (Peek() == ']') {
         ++position_;
@@ -88,35 +85,34 @@ class Parser {
     }
   }
 
-  // Whether it is a scalar.
-  bool Value(int depth, std::string *value) {
-    if (depth > kMaxDepth) {
+  void Value(int depth, const std::string &name, std::map<std::string, std::string> *entries) {
+    if (depth > kMaxDepth || (depth > 0 && name.size() > kMaxName)) {
       Fail("nested too deep");
     }
     Space();
     const char start = Peek();
     if (start == '{') {
-      Members(depth + 1, nullptr);
-      return false;
+      Members(depth + 1, name + ".", entries);
+      return;
     }
     if (start == '[') {
-      Elements(depth + 1);
-      return false;
+      Elements(depth + 1, name + ".", entries);
+      return;
     }
     if (start == '"') {
-      *value = String();
-      return true;
+      (*entries)[name] = String();
+      return;
     }
     const size_t end = text_.find_first_of(" \t\r\n,]}", position_);
-    *value = text_.substr(position_, end == std::string::npos ? end : end - position_);
+    const std::string value = text_.substr(position_, end == std::string::npos ? end : end - position_);
     char *rest = nullptr;
-    std::strtod(value->c_str(), &rest);
-    const bool number = !value->empty() && *rest == '\0' && value->find_first_of("0123456789") <= 1;
-    if (!number && *value != "true" && *value != "false" && *value != "null") {
+    std::strtod(value.c_str(), &rest);
+    const bool number = !value.empty() && *rest == '\0' && value.find_first_of("0123456789") <= 1;
+    if (!number && value != "true" && value != "false" && value != "null") {
       Fail("no value");
     }
-    position_ += value->size();
-    return true;
+    position_ += value.size();
+    (*entries)[name] = value;
   }
 
   std::string String() {

@@ -9,7 +9,8 @@
 namespace crnn {
 
 // The entries of a JSON object: strings with their escapes resolved (UTF-8), numbers and literals as they are written.
-// Entries that hold arrays or objects are checked and left out. Throws Error where the text is not a JSON object.
+// Those of inner objects and arrays are named outer.inner, elements by their number: "use.weight", "contexts.0".
+// Throws Error where the text is not a JSON object.
 std::map<std::string, std::string> ReadJsonObject(const std::string &text);
 
 // Splits UTF-8 into characters; throws Error where it is none.

@@ -32,6 +32,9 @@ and confidence of each, separated by tabs, in the order of the paths.
   --device_type NAME     Ascend310 (default), Ascend, GPU or CPU, as far as the runtime has it
   --device_id N          which of these devices (default 0)
   --output_path FOLDER   where result_Files and time_Result go (default: the current folder)
+  --language_model FILE  read with it what the model alone is not sure of, as predict.py does; none (default): without
+  --decoder NAME         auto (default): beam with a language model, greedy without
+  --beam_width N         prefixes that the beam decoder keeps after every step (default 10)
   --batch_size N         images per call where the model leaves it free (default 1)
   --threads N            of the CPU (default: one for each core that it may use, at most 4)
 
@@ -57,6 +60,8 @@ Options ParseOptions(int count, const char *const *words) {
       {"output_path", text(&options.output_path)}, {"device_type", text(&options.device_type)},
       {"device_id", number(&options.device_id, 0)}, {"threads", number(&options.threads, 1)},
       {"batch_size", number(&options.batch_size, 1)},
+      {"decoder", text(&options.decoder)},         {"language_model", text(&options.language_model)},
+      {"beam_width", number(&options.beam_width, 1)},
   };
   for (int i = 1; i < count; ++i) {
     const std::string word = words[i];
@@ -84,6 +89,18 @@ Options ParseOptions(int count, const char *const *words) {
                                                        : "";
   if (*missing != '\0') {
     throw Error(std::string("--") + missing + " is missing; see --help");
+  }
+  if (options.language_model == "none") {
+    options.language_model.clear();
+  }
+  if (options.decoder != "auto" && options.decoder != "greedy" && options.decoder != "beam") {
+    throw Error("--decoder is '" + options.decoder + "'; choose auto, greedy or beam");
+  }
+  if (options.decoder == "greedy" && !options.language_model.empty()) {
+    throw Error("--decoder greedy cannot use a language model; leave language_model out, or take decoder beam");
+  }
+  if (options.decoder == "beam" && options.language_model.empty()) {
+    throw Error("--decoder beam needs --language_model FILE here; without one eval.py and predict.py have it");
   }
   return options;
 }

@@ -10,6 +10,9 @@ struct Options {
   std::string mindir_path;
   std::string dataset_path;
   std::string output_path = ".";
+  std::string decoder = "auto";
+  std::string language_model;
+  int beam_width = 10;
   std::string device_type = "Ascend310";
   int device_id = 0;
   int threads = 0;     // 0: see kUsage

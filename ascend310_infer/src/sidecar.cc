@@ -100,6 +100,11 @@ ModelFacts Check(const Facts &facts) {
       throw Error("temperature is " + facts.Text("temperature") + "; it must be above 0");
     }
   }
+  const double long_width = facts.Has("long_width") ? facts.Number("long_width") : 0;
+  if (long_width != 0 && (long_width <= result.width || long_width != facts.Size("long_width"))) {
+    throw Error("long_width " + facts.Text("long_width") + " must be 0, or a whole number above image_width");
+  }
+  result.long_width = static_cast<int>(long_width);
   facts.MustBe("channel_order", "BGR");
   facts.MustBe("resize", "stretch, cv2.INTER_LINEAR");
   const auto count = static_cast<double>(result.characters.size());
@@ -134,7 +139,12 @@ ModelFacts ReadSidecar(const std::string &model_path, std::string *note) {
       throw Unfit(model_path + " is not the file it was written with: altered, or another one; take another copy of "
                   "both, or export the model again");
     }
-    return Check(facts);
+    const ModelFacts result = Check(facts);
+    if (result.long_width > 0) {
+      *note = path + ": long_width " + std::to_string(result.long_width) + " is left out: this program reads all images "
+              "at image_width, " + std::to_string(result.width);
+    }
+    return result;
   } catch (const Unfit &error) {
     throw Error(path + ": " + error.what());
   } catch (const Error &error) {

@@ -13,6 +13,7 @@ struct ModelFacts {
   int width = 100;
   float mean = 127.5F;                  // grey levels
   float scale = 127.5F;
+  int long_width = 0;                   // that long images were to have; this program gives all of them one width
   double temperature = 1;               // divides the scores for the confidence; 1 where it is not told
 };
 

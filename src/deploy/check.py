@@ -53,14 +53,14 @@ def probe_batch(count: int, spec: InputSpec, seed: int = 0) -> np.ndarray:
         origin = (int(0.04 * size[1]), int(0.5 * (size[0] + scale * high)))
         cv2.putText(image, text, origin, cv2.FONT_HERSHEY_DUPLEX, scale, colour, 2, cv2.LINE_AA)
         images.append(np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8))
-    return to_batch(images, replace(spec, widths=()))
+    return to_batch(images, replace(spec, widths=(), long_width=0))
 
 
 def probes(spec: InputSpec, sizes: Sizes) -> list[np.ndarray]:
     """Drawn images in batches a file of these sizes takes; several batch sizes and widths where they are free."""
     widths = [sizes.width] if sizes.width else [spec.width, spec.width + 53]
     counts = [sizes.batch] * -(-_PROBES // sizes.batch) if sizes.batch else [1, _PROBES - 1]
-    return [probe_batch(count, replace(spec, width=width), seed=number)
+    return [probe_batch(count, replace(spec, width=width, long_width=0), seed=number)
             for number, (count, width) in enumerate(zip(counts, itertools.cycle(widths), strict=False))]
 
 

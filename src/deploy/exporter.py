@@ -17,7 +17,7 @@ from src.deploy.mindir.files import load_mindir, write_mindspore
 from src.deploy.onnx.graph import Ranges, build_onnx, to_bytes
 from src.deploy.onnx.network import OnnxNetwork
 from src.deploy.onnx.quantise import quantise
-from src.deploy.targets import Sizes, sizes_for, target_path, written
+from src.deploy.targets import Sizes, one_width, sizes_for, target_path, written
 from src.model_utils.config import Config
 from src.network.forward import network_forward
 from src.network.trained import load_network, open_checkpoint
@@ -63,7 +63,7 @@ class Exporter:
             CRNNError: the file differs from the checkpoint; nothing is kept.
         """
         path, sizes = target_path(self.config, file_format), sizes_for(file_format, self.config)
-        info = self._info(sizes.width)
+        info = self._info(sizes.width, path)
         # On Ascend the network computes in float16, and so does what MindSpore exports there.
         ascend = self.config.device_target == "Ascend"
         net = load_network(self.config, self.checkpoint, full_precision=False) if ascend else self.net
@@ -87,7 +87,8 @@ class Exporter:
             DataError: none of the images can be read.
         """
         sizes = sizes_for("ONNX", self.config)
-        info = replace(self._info(sizes.width), weights=self.config.onnx_weights)
+        info = self._info(sizes.width, target_path(self.config, "ONNX"))
+        info = replace(info, weights=self.config.onnx_weights)
         self._keep_onnx(self._build(info, sizes), info, sizes, probes(info.spec, sizes), "")
         if self.config.quantize == "int8":
             info = replace(info, weights="float32")
@@ -97,10 +98,10 @@ class Exporter:
             small = quantise(lambda ranges: self._build(info, sizes, ranges), info, batches)
             self._keep_onnx(small, replace(info, weights="int8"), sizes, batches, "_int8")
 
-    def _info(self, width: int | None) -> ModelInfo:
+    def _info(self, width: int | None, path: Path) -> ModelInfo:
         spec = InputSpec.from_config(self.config)
-        if width:  # all images get this one, by stretching or by padding
-            spec = replace(spec, width=width, widths=(width,) if spec.keep_ratio else (), long_width=0)
+        if width:
+            spec = one_width(spec, width, path)
         return ModelInfo.of(self.charset, self.config.model_version, spec, temperature=self.config.temperature)
 
     def _build(self, info: ModelInfo, sizes: Sizes, ranges: Ranges | None = None) -> onnx.ModelProto:
@@ -150,7 +151,11 @@ def read_images(paths: list[str]) -> list[np.ndarray]:
 
 
 def in_batches(images: list[np.ndarray], spec: InputSpec, size: int) -> Iterator[np.ndarray]:
-    """Yields images as batches of one size (size, 3, H, W); the last is filled up with the first images again."""
+    """Yields images as batches of one size (size, 3, H, W); the last is filled up with the first images again.
+
+    Long images are as wide as the others.
+    """
+    spec = replace(spec, long_width=0)
     if spec.keep_ratio:  # together with those of similar width, so that they are padded as in evaluation
         images = sorted(images, key=spec.fitted_width)
     filled = images + [images[k % len(images)] for k in range(-len(images) % size)]

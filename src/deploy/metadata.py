@@ -41,6 +41,7 @@ class ModelInfo:
         project_version: of the program that wrote the file.
         bucket_widths: the widths of KEEP_RATIO in pixels, rising, with commas; empty for STRETCH.
         temperature: divides the scores before the confidence is computed; see fit_temperature.py.
+        long_width: columns of the input for long images in pixels; 0: as all others. See ``InputSpec``.
     """
 
     label_dict: str
@@ -57,6 +58,7 @@ class ModelInfo:
     project_version: str = PROJECT_VERSION
     bucket_widths: str = ""
     temperature: float = 1.0
+    long_width: int = 0
 
     @classmethod
     def of(cls, charset: Charset, model_version: str, spec: InputSpec, weights: str = "float32",
@@ -64,13 +66,14 @@ class ModelInfo:
         """Describes a network of this project."""
         return cls(charset.characters, model_version, spec.width, spec.height, charset.class_num, charset.blank,
                    spec.mean, spec.scale, resize=KEEP_RATIO if spec.keep_ratio else STRETCH, weights=weights,
-                   bucket_widths=",".join(map(str, spec.widths)), temperature=temperature)
+                   bucket_widths=",".join(map(str, spec.widths)), temperature=temperature,
+                   long_width=spec.long_width)
 
     @property
     def spec(self) -> InputSpec:
         """How images are prepared."""
         widths = tuple(int(width) for width in self.bucket_widths.split(",") if width)
-        return InputSpec(self.image_height, self.image_width, self.mean, self.scale, widths)
+        return InputSpec(self.image_height, self.image_width, self.mean, self.scale, widths, self.long_width)
 
     @property
     def charset(self) -> Charset:
@@ -95,7 +98,7 @@ class ModelInfo:
         found = {}
         for entry in fields(cls):
             if entry.name not in values:
-                if entry.name in ("bucket_widths", "temperature"):  # younger than the other facts
+                if entry.name in ("bucket_widths", "temperature", "long_width"):  # younger than the other facts
                     continue
                 raise CheckpointError(f"{where} does not tell its {entry.name}; export it again with export.py")
             value = values[entry.name]

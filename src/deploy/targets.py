@@ -1,13 +1,15 @@
 """What export.py is asked for: formats, sizes, and the files to write."""
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from src.common.errors import ConfigError
 from src.common.files import replacing
+from src.data.preprocess import InputSpec
 
 FORMATS = ("MINDIR", "AIR", "ONNX")
 _ENDINGS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx"}
@@ -72,6 +74,17 @@ def sizes_for(file_format: str, config: Any) -> Sizes:
         raise ConfigError(f"export_width {width} leaves the network no time step; give at least 5, or dynamic")
     return Sizes(None if batch == "dynamic" else batch or (None if free else 1),
                  None if width == "dynamic" else width or (None if free_width else config.image_width))
+
+
+def one_width(spec: InputSpec, width: int, path: Path) -> InputSpec:
+    """The input of a file of one width, to which all images are stretched, or padded where their ratio is kept.
+
+    A note on standard error says so where long images had a width of their own.
+    """
+    if spec.long_width:
+        print(f"note: {path} takes images of one width, {width}: long_width {spec.long_width} does not go into it",
+              file=sys.stderr)
+    return replace(spec, width=width, widths=(width,) if spec.keep_ratio else (), long_width=0)
 
 
 def target_path(config: Any, file_format: str, suffix: str = "") -> Path:

@@ -36,3 +36,21 @@ def adopt(config: Config, path: str, needed: Mapping[str, object], preferred: Ma
         else:
             raise CheckpointError(f"{path} was {made} with {key} {value!r}, but the {config.origin(key)} says "
                                   f"{getattr(config, key)!r}; leave {key} out, or give another {other}")
+
+
+def adopt_long_width(config: Config, value: object, path: str) -> None:
+    """Sets the width of long images to a file's, unless the user gave one, 0 included, or an input it does not go with.
+
+    Args:
+        config: the options; it has taken over ``image_width`` and ``keep_ratio``.
+        value: what the file says.
+        path: the file, for messages.
+
+    Raises:
+        CheckpointError: it is no whole number, or below 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise CheckpointError(f"{path}: its long_width is {value!r}, but must be a whole number, 0 or more; make the "
+                              "file anew")
+    if not config.is_given("long_width") and not config.keep_ratio and value > config.image_width:
+        config.long_width = value

@@ -20,7 +20,7 @@ from src.common.errors import CheckpointError
 from src.common.files import check_unpacked, replacing
 from src.common.system import muted
 from src.model_utils.config import Config
-from src.network.adopt import adopt
+from src.network.adopt import adopt, adopt_long_width
 from src.network.checkpoint_format import check_structure
 from src.network.checksum import KEY, METHOD_KEY, checksum_entries, find_fault, has_checksums
 from src.network.description import LAST_LAYERS, UNUSED, VERSIONS, WEIGHTS
@@ -190,6 +190,8 @@ def take_over(config: Config, checkpoint: Checkpoint, keep_charset: bool = False
     if not keep_charset and "label_dict" in checkpoint.info:
         needed["label_dict"] = checkpoint.info["label_dict"]
     adopt(config, checkpoint.path, needed, {key: checkpoint.info[key] for key in _INPUT if key in checkpoint.info})
+    if "long_width" in checkpoint.info:
+        adopt_long_width(config, checkpoint.info["long_width"], checkpoint.path)
     if not keep_charset and checkpoint.class_num != config.class_num:
         raise CheckpointError(f"{checkpoint.path} has {checkpoint.class_num} classes, but label_dict makes "
                               f"{config.class_num} (its characters and the blank); give the label_dict it was trained "

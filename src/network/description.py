@@ -57,7 +57,7 @@ LAST_LAYERS = tuple(f"{version.last}." for version in VERSIONS.values())
 """Begin the names of the parameters that depend on the charset."""
 WEIGHTS = ("vgg.", "rnn.", "rnn1.", "rnn2.", "fc.")
 """Begin the names of all parameters of the network; a train cell has others besides."""
-FACTS = ("label_dict", "model_version", "image_width", "keep_ratio", "bucket_widths")
+FACTS = ("label_dict", "model_version", "image_width", "keep_ratio", "bucket_widths", "long_width")
 """What a checkpoint says beside its weights about the network, not about the run that made it."""
 UNUSED = ("vgg.bn1.",)
 """A batch norm in the model zoo's files that nothing uses."""

@@ -6,7 +6,6 @@ from mindspore import nn
 from src.common.charset import Charset
 from src.common.errors import CheckpointError
 from src.crnn import crnn
-from src.data.preprocess import InputSpec
 from src.model_utils.config import ROOT, Config
 from src.model_utils.context import speed_up
 from src.network.checkpoint import Checkpoint, load_weights, read_checkpoint, take_over
@@ -64,14 +63,12 @@ def load_network(config: Config, checkpoint: Checkpoint, full_precision: bool) -
     return network.set_train(False)
 
 
-def load_trained(config: Config, batch_size: int, one_by_one: bool = False,
-                 pretrained: bool = False) -> tuple[Forward, Charset]:
+def load_trained(config: Config, batch_size: int, pretrained: bool = False) -> tuple[Forward, Charset]:
     """Builds the network of ``config.checkpoint_path`` and loads its weights, see :func:`open_checkpoint`.
 
     Args:
         config: the options.
         batch_size: images of a full batch.
-        one_by_one: the program reads images one at a time when they have several widths.
         pretrained: without a path, the checkpoint that comes with the program goes first.
 
     Raises:
@@ -80,7 +77,4 @@ def load_trained(config: Config, batch_size: int, one_by_one: bool = False,
     checkpoint = open_checkpoint(config, pretrained=pretrained)
     network = load_network(config, checkpoint, full_precision=True)
     speed_up(network, config, reading_precision(config), frozen=True)
-    # Images of several widths are read one at a time.
-    several = len(InputSpec.from_config(config).all_widths) > 1
-    forward = network_forward(network, 1 if one_by_one and several else batch_size)
-    return forward, Charset.from_config(config.label_dict)
+    return network_forward(network, batch_size), Charset.from_config(config.label_dict)

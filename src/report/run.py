@@ -32,7 +32,7 @@ def benchmark(config: Config) -> int:
     output = config.output_dir if config.is_given("output_dir") else os.path.join(config.output_dir, "benchmark")
     _check(config, output)
     discovery = find_sets(config.data_root, leave_out=output)
-    recogniser = Recogniser.from_config(config, onnx_comes_along=False, one_by_one=False)
+    recogniser = Recogniser.from_config(config, onnx_comes_along=False)
     facts, published = facts_of(config, recogniser), read_published()
     config.eval_protocol = "whole"  # every protocol is counted from the one reading
     measured = []

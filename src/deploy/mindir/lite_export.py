@@ -10,7 +10,7 @@ from src.deploy.metadata import ModelInfo, write_sidecar
 from src.deploy.mindir.files import load_mindir, write_mindspore
 from src.deploy.mindir.lite import rewrite_file
 from src.deploy.mindir.unrolled import UnrolledCRNN
-from src.deploy.targets import Sizes, written
+from src.deploy.targets import Sizes, one_width, written
 from src.model_utils.config import configured
 from src.network.forward import network_forward
 from src.network.trained import load_network, open_checkpoint
@@ -46,10 +46,11 @@ def export_for_lite(checkpoint_path: str | os.PathLike, out_path: str | os.PathL
         raise CheckpointError(f"{checkpoint.path} was trained with keep_ratio, but this file has one width, to which "
                               "the C++ program stretches images; train with keep_ratio False for it, or use ONNX")
     charset, spec = Charset.from_config(config.label_dict), InputSpec.from_config(config)
-    net = load_network(config, checkpoint, full_precision=True)
     target = Path(out_path)
     if target.suffix != ".mindir":
         target = target.with_name(target.name + ".mindir")
+    spec = one_width(spec, spec.width, target)
+    net = load_network(config, checkpoint, full_precision=True)
     with written(target) as partial:
         write_mindspore(UnrolledCRNN(net, spec.width), partial, "MINDIR", batch, spec.height, spec.width)
         rewrite_file(partial, partial)

@@ -13,7 +13,7 @@ from src.common.system import available_cores
 from src.deploy import checksum
 from src.deploy.metadata import GUARDS, ModelInfo
 from src.model_utils.config import Config
-from src.network.adopt import adopt
+from src.network.adopt import adopt, adopt_long_width
 from src.reading.selection import adopt_temperature
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def load_onnx(config: Config) -> tuple[OnnxNetwork, Charset]:
 
     Args:
         config: has ``onnx_file``, ``device_target``, ``onnx_threads``, ``label_dict``, ``model_version``,
-            ``image_width``, ``keep_ratio``, ``bucket_widths`` and ``temperature``.
+            ``image_width``, ``keep_ratio``, ``bucket_widths``, ``long_width`` and ``temperature``.
 
     Raises:
         CheckpointError: see :class:`OnnxNetwork`, or the user asked for something else than the file holds.
@@ -192,6 +192,7 @@ def load_onnx(config: Config) -> tuple[OnnxNetwork, Charset]:
             _take_over(config, path, resizing)
         else:  # the network takes what the user says
             _take_over(config, path, {key: value for key, value in resizing.items() if not config.is_given(key)})
+            adopt_long_width(config, info.long_width, path)
     elif network.width:
         _take_over(config, path, {"image_width": network.width})
     return network, charset
