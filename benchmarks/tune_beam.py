@@ -10,7 +10,7 @@ there. Words that the charset cannot write are left out, and those of three lett
 Two tables: accuracy and calibration with and without the model, and the same words by their kind. With --tune weight,
 bonus, strange, sure, temperature and unsure (see Use in src/reading/language_model.py) are first chosen on these words,
 one after the other: the highest mean of the sets' accuracies, of sure the lowest that costs at most a word in a
-thousand, the temperature by the log loss, unsure so that 95 % of what is kept is right. --write puts them into the
+thousand, the temperature by the log loss, unsure so that in each set 95 % of what is kept is right. --write puts them into the
 model's file; do this whenever the network is another. Sets behind --beside are shown and not tuned on. Readings and
 settings are the same every time; the time is CPU time of this process.
 """
@@ -120,7 +120,9 @@ def tune(sets: list[Words], model: CharacterModel, charset: Charset, temperature
     decoder = BeamDecoder(charset, language_model=model, use=best, temperature=temperature)
     right = np.concatenate([words.read(decoder)[0] for words in sets])
     best = replace(best, temperature=round(fit_temperature(confidences, right, 0.5, 4.0, 10), 2))
-    return replace(best, unsure=round(threshold(right, confidences(best.temperature))[0] + 0.005, 2))
+    confidence = np.split(confidences(best.temperature), np.cumsum([len(words.texts) for words in sets])[:-1])
+    limits = [threshold(words.read(decoder)[0], own)[0] for words, own in zip(sets, confidence, strict=True)]
+    return replace(best, unsure=round(max(limits) + 0.005, 2))
 
 
 def threshold(right: np.ndarray, confidence: np.ndarray) -> tuple[float, float]:

@@ -214,7 +214,7 @@ Reading ReadWithModel(const float *logits, size_t steps, size_t classes, const s
   for (const size_t label : texts[static_cast<size_t>(best - scores.begin())].labels) {
     reading.text += characters[label];
   }
-  reading.confidence = 1 / sum;
+  reading.confidence = reading.text == greedy.text ? std::max(1 / sum, greedy.confidence) : 1 / sum;
   return reading;
 }
 

@@ -17,7 +17,8 @@ namespace crnn {
 //   temperature: of the greedy reading's confidence.
 //   model: for the same characters.
 //   beam_width: prefixes kept after every step.
-// The confidence of a text that was searched for is its share among all texts that the search ended with.
+// The confidence of a text that was searched for is its share among all texts that the search ended with, and at least
+// that of the greedy reading where it is the same text.
 // Throws Error where a score is not a number.
 Reading ReadWithModel(const float *logits, size_t steps, size_t classes, const std::vector<std::string> &characters,
                       double temperature, const CharacterModel &model, size_t beam_width);

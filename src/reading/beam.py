@@ -62,7 +62,7 @@ class BeamDecoder:
         Returns:
             N readings. Without a language model, and where a sure reading was left alone, the confidence is the
             network's p(text | image). Elsewhere it is the text's share of exp(score / ``Use.temperature``) among all
-            texts that the search ended with.
+            texts that the search ended with; a text that the network alone reads, too, is at least as sure as there.
 
         Raises:
             ConfigError, DataError: as :class:`GreedyDecoder`.
@@ -72,8 +72,9 @@ class BeamDecoder:
         readings = self._greedy(logits)
         unsure = [i for i, reading in enumerate(readings) if reading.confidence < self.use.sure]
         if unsure:
-            for i, found in zip(unsure, self.ranked(np.asarray(logits)[:, unsure]), strict=True):
-                readings[i] = found[0]
+            for i, (best, *_) in zip(unsure, self.ranked(np.asarray(logits)[:, unsure]), strict=True):
+                if best.text != readings[i].text or best.confidence > readings[i].confidence:
+                    readings[i] = best
         return readings
 
     def ranked(self, logits: np.ndarray, width: int = 0) -> list[list[Reading]]:
