@@ -10,9 +10,9 @@ there. Words that the charset cannot write are left out, and those of three lett
 Two tables: accuracy and calibration with and without the model, and the same words by their kind. With --tune weight,
 bonus, strange, sure, temperature and unsure (see Use in src/reading/language_model.py) are first chosen on these words,
 one after the other: the highest mean of the sets' accuracies, of sure the lowest that costs at most a word in a
-thousand, the temperature by the log loss, unsure so that in each set 95 % of what is kept is right. --write puts them into the
-model's file; do this whenever the network is another. Sets behind --beside are shown and not tuned on. Readings and
-settings are the same every time; the time is CPU time of this process.
+thousand, the temperature by the log loss, unsure so that in each set 95 % of what is kept is right. --write puts them
+into the model's file; do this whenever the network is another. Sets behind --beside are shown and not tuned on.
+Readings and settings are the same every time; the time is CPU time of this process.
 """
 import argparse
 import sys

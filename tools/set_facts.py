@@ -13,8 +13,8 @@ from src.deploy import checksum
 from src.deploy.metadata import ModelInfo
 from src.deploy.onnx.graph import to_bytes
 
-_DESCRIPTION = """Writes facts anew into checkpoints (.ckpt) and ONNX files (.onnx) in their place, with new checksums. The
-weights stay bit for bit. A file of one width cannot have a width for long images."""
+_DESCRIPTION = """Writes facts anew into checkpoints (.ckpt) and ONNX files (.onnx) in their place, with new checksums.
+The weights stay bit for bit. A file of one width cannot have a width for long images."""
 
 
 def change_checkpoint(path: str, facts: dict[str, int | float]) -> None:
@@ -48,8 +48,8 @@ def change_onnx(path: str, facts: dict[str, int | float]) -> None:
         raise CheckpointError(f"{path} has no metadata of export.py; export it again")
     width = model.graph.input[0].type.tensor_type.shape.dim[3].dim_value
     if width and facts.get("long_width"):
-        raise CheckpointError(f"{path} takes images of one width, {width}: long_width {facts['long_width']} needs a file "
-                              "of any width, which export.py writes with --export_width=dynamic")
+        raise CheckpointError(f"{path} takes images of one width, {width}: long_width {facts['long_width']} needs a "
+                              "file of any width, which export.py writes with --export_width=dynamic")
     ModelInfo.from_mapping({**properties, **facts}, path)  # an error where they do not go together
     kept = {key: value for key, value in properties.items() if key not in (*checksum.ONNX.entries, *facts)}
     onnx.helper.set_model_props(model, {**kept, **{key: str(value) for key, value in facts.items()}})

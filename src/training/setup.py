@@ -185,7 +185,8 @@ def _facts(config: Config, cell: TrainOneStepCellWithGradClip) -> dict[str, int 
     """What every checkpoint says about the run that wrote it."""
     return {"label_dict": Charset.from_config(config.label_dict).characters, "model_version": config.model_version,
             "image_width": config.image_width, "keep_ratio": config.keep_ratio, "bucket_widths": config.bucket_widths,
-            "long_width": config.long_width, "seed": config.seed, "batch_size": config.batch_size, "dynamic_loss_scale": cell.dynamic}
+            "long_width": config.long_width, "seed": config.seed, "batch_size": config.batch_size,
+            "dynamic_loss_scale": cell.dynamic}
 
 
 def _dropout_masks(config: Config, network: nn.Cell, ranks: Ranks) -> DropoutMasks | None:

@@ -308,6 +308,7 @@ def test_scores_that_are_not_finite_are_an_error(check, tmp_path, value):
     ({"label_dict": "aab"}, "holds a character twice"), ({"class_num": 36}, "contradict its label_dict"),
     ({"blank": 0}, "contradict its label_dict"), ({"mean": "x"}, "not a number"), ({"scale": 0}, "scale cannot be 0"),
     ({"temperature": 0}, "temperature is 0; it must be above 0"), ({"temperature": "warm"}, "not a number"),
+    ({"long_width": 90}, "long_width 90 must be 0, or a whole number above image_width"),
     ({"image_width": 0}, "not possible"), ({"image_height": 1.5}, "not possible"),
     ({"channel_order": "RGB"}, "wants images with channel_order 'RGB'"),
     ({"resize": "pad"}, "wants images with resize 'pad'"),
@@ -340,6 +341,13 @@ def test_escapes_in_json(check, tmp_path):
     scores.tofile(tmp_path / "a.bin")
     done = check("logits", 5, model, lines=[tmp_path / "a.bin"])
     assert done.stdout.decode().split("\t")[0] == "aé€😀\""
+
+
+def test_a_width_for_long_images_is_left_out_and_said(check, tmp_path):
+    assert not check("logits", 24, facts(tmp_path, long_width=0), lines=[]).stderr
+    done = check("logits", 24, facts(tmp_path, long_width=200), lines=[])
+    assert done.returncode == 0
+    assert b"long_width 200 is left out: this program reads all images at image_width, 100" in done.stderr
 
 
 def test_a_missing_sidecar_stands_for_a_to_z_and_digits(check, tmp_path):

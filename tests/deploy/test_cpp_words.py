@@ -15,7 +15,8 @@ from src.reading.model_training import train_model
 from src.reading.selection import SHIPPED_CHARACTERS, SHIPPED_MODEL
 from tests import cpp
 
-WORDS = ("restaurant", "museum", "hotel", "coffee", "letters", "street", "1995", "b17x", "zqxv", "a", "communication", "ann")
+WORDS = ("restaurant", "museum", "hotel", "coffee", "letters", "street", "1995", "b17x", "zqxv", "a",
+         "communication", "ann")
 
 
 @pytest.fixture(scope="module")

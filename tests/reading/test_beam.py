@@ -97,15 +97,30 @@ def test_language_model_score_and_share_against_brute_force(characters, words, t
     model, _ = train_model(words, charset, order=3, tied=tied, use=use)
     logits = np.random.default_rng(4).normal(size=(5, 20, 4))
     changed = 0
-    for image, (reading, without) in enumerate(zip(BeamDecoder(charset, 2000, model)(logits),
-                                                   BeamDecoder(charset, 2000)(logits), strict=True)):
+    for image, (reading, without, greedy) in enumerate(zip(
+            BeamDecoder(charset, 2000, model)(logits), BeamDecoder(charset, 2000)(logits),
+            GreedyDecoder(charset)(logits), strict=True)):
         expected = exact_scores(model, use, charset, reference.softmax(logits[:, image]))
         assert reading.text == max(expected, key=expected.get)
         changed += reading.text != without.text
         shares = {text: math.exp(score / use.temperature) for text, score in expected.items()}
-        # What is hopeless is left out.
-        assert reading.confidence == pytest.approx(shares[reading.text] / sum(shares.values()), rel=0.02)
+        share = shares[reading.text] / sum(shares.values())
+        least = greedy.confidence if reading.text == greedy.text else 0
+        assert reading.confidence == pytest.approx(max(share, least), rel=0.02)  # what is hopeless is left out
     assert changed > 3
+
+
+def test_what_the_network_alone_reads_too_is_at_least_as_sure_as_there():
+    model, _ = train_model(WORDS, ABC, order=3, use=Use(0.5, 0.4, 1.0, 2.0, 5.0))
+    logits = np.random.default_rng(9).normal(size=(6, 60, 4)) * 5
+    decoder, greedy = BeamDecoder(ABC, 10, model), GreedyDecoder(ABC)(logits)
+    surer = 0
+    for reading, alone, (first, *_) in zip(decoder(logits), greedy, decoder.ranked(logits), strict=True):
+        same = first.text == alone.text
+        surer += same and alone.confidence > first.confidence
+        assert (reading.text, reading.confidence) == (
+            first.text, max(first.confidence, alone.confidence) if same else first.confidence)
+    assert surer > 5
 
 
 def test_a_sure_reading_is_left_alone():
