@@ -3,12 +3,11 @@ import contextlib
 import importlib
 import json
 import os
-import pickle
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from src.common.errors import CheckpointError
@@ -28,7 +27,8 @@ def read_safetensors(path: str) -> tuple[dict[str, np.ndarray], Facts]:
     Raises:
         CheckpointError: no such file, or not one of that kind.
     """
-    with _named(path, "safetensors"), safe_open(path, "numpy") as file:
+    # Numbers beyond float32 become infinite, which whoever takes the weights looks for.
+    with _named(path, "safetensors"), safe_open(path, "numpy") as file, np.errstate(over="ignore", invalid="ignore"):
         arrays = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
         facts = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
         if not isinstance(facts, dict):
@@ -88,6 +88,7 @@ def _named(path: str, kind: str) -> Iterator[None]:
                               "weights")
     try:
         yield
-    except (SafetensorError, pickle.UnpicklingError, ValueError, TypeError, AttributeError, RuntimeError, EOFError,
-            KeyError, UnicodeError) as error:
+    except Exception as error:  # PyTorch raises all kinds on damaged files, AssertionError and IndexError among them
+        if isinstance(error, OSError) and error.filename is not None:  # it may not be read; the name is in the error
+            raise
         raise CheckpointError(f"{path} is not a file of {kind} with a network's weights, or it is damaged") from error

@@ -3,6 +3,7 @@
 A sample is the content of one file. Reading it may succeed, or end in a ``CRNNError``; everything else is a fault.
 """
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -33,6 +34,7 @@ from src.deploy.onnx.graph import to_bytes
 from src.deploy.onnx.network import OnnxNetwork
 from src.distributed.rank_table import read_rank_table
 from src.model_utils.config import load_config
+from src.network.weight_files import read_safetensors, read_torch
 from src.reading.language_model import CharacterModel
 from src.reading.model_training import train_model
 from tests.words import draw_word
@@ -302,6 +304,35 @@ def read_network(path: Path) -> None:
             take_over(load_config([]), found)
 
 
+def small_weights() -> dict[str, np.ndarray]:
+    """Arrays of several shapes, none of them large."""
+    rng = np.random.default_rng(0)
+    shapes = {"rnn.0.rnn.weight_ih_l0": (8, 3), "rnn.1.embedding.bias": (37,), "one": (1,), "none": (0, 2)}
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def safetensors_files() -> list[bytes]:
+    """Files of safetensors: with facts, and as others write them, in several kinds of numbers."""
+    from safetensors.numpy import save
+
+    arrays = small_weights()
+    others = {name: array.astype(kind) for (name, array), kind in
+              zip(arrays.items(), (np.float16, np.float64, np.int64, np.uint8), strict=True)}
+    return [save(arrays, {"crnn": json.dumps({"label_dict": LETTERS, "model_version": "V2"})}), save(others)]
+
+
+def torch_files() -> list[bytes]:
+    """Files of torch.save: a state_dict alone, and with facts."""
+    import torch
+
+    state, found = {name: torch.from_numpy(array) for name, array in small_weights().items()}, []
+    for content in (state, {"state_dict": state, "facts": {"label_dict": LETTERS}}):
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        found.append(buffer.getvalue())
+    return found
+
+
 TARGETS = {
     "image": Target(images, lambda path: to_batch([read_image(path)], InputSpec()), "image.png"),
     "list": Target(lists, read_listed, "gt.txt"),
@@ -317,5 +348,8 @@ TARGETS = {
     "language_model": Target(language_models, lambda path: CharacterModel.load(path, Charset(LETTERS)), "words.lm"),
     "lexicon": Target(lexicons, read_lexicons, "lexicon.txt"),
     "checkpoint": Target(checkpoints, read_network, "crnn.ckpt"),
+    "safetensors": Target(safetensors_files, lambda path: read_safetensors(str(path)), "crnn.safetensors"),
 }
 """By the name of the kind."""
+if importlib.util.find_spec("torch") is not None:  # no package of requirements.txt
+    TARGETS["torch"] = Target(torch_files, lambda path: read_torch(str(path)), "crnn.pt")

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import sys
+import types
 from types import ModuleType
 from unittest.mock import MagicMock
 
@@ -21,6 +22,7 @@ from src.network.checkpoint import load_weights, read_checkpoint, write_checkpoi
 from src.network.foreign import from_mindocr, translate
 from src.network.names import from_torch, to_torch, torch_names
 from src.network.new_charset import with_charset
+from src.network.weight_files import read_torch
 
 FACTS = {"label_dict": "abc", "image_width": 128, "keep_ratio": True, "temperature": 1.5, "epoch_num": 3, "run": "r"}
 KEPT = {name: FACTS[name] for name in ("label_dict", "image_width", "keep_ratio", "temperature")}
@@ -234,6 +236,18 @@ def test_characters_that_do_not_fit_and_numbers_that_are_none(tmp_path):
     save_file(weights, tmp_path / "x.safetensors", {"crnn": json.dumps({"label_dict": "abc"})})
     with pytest.raises(CheckpointError, match=r"vgg.conv2.bn.beta holds values that are not finite"):
         main([str(tmp_path / "x.safetensors"), str(tmp_path / "b.ckpt")])
+
+
+@pytest.mark.parametrize("raised", [AssertionError("saved_id"), IndexError("list"), OSError(22, "Invalid argument"),
+                                    RuntimeError("archive")])
+def test_whatever_pytorch_raises_on_a_damaged_file_is_one_sentence(tmp_path, monkeypatch, raised):
+    def load(*_, **__):
+        raise raised
+
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=load))
+    (tmp_path / "x.pt").write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match="x.pt is not a file of PyTorch with a network's weights, or it is dam"):
+        read_torch(str(tmp_path / "x.pt"))
 
 
 def test_pytorch_is_needed_for_its_own_files_only(tmp_path, monkeypatch):
