@@ -5,7 +5,7 @@ from importlib import metadata
 from src.common.errors import ConfigError
 
 OLDEST_MINDSPORE = (2, 8)
-"""The oldest that the tests pass with; docs/install.md has the table."""
+"""The oldest that was tried; docs/install.md has the table."""
 _ADVICE = "install the versions of requirements.txt (pip install -r requirements.txt)"
 
 
