@@ -72,6 +72,17 @@ def test_others_are_named_and_change_nothing(program, monkeypatch, capsys, tmp_p
     assert len(seen) == 3
 
 
+@pytest.mark.parametrize("program", ["eval", "eval_onnx", "train", "predict"])
+def test_images_that_are_not_turned_are_said(program, monkeypatch, capsys, tmp_path):
+    """rotate_tall changes what is read, so that a file's value is no more silent than the command line's."""
+    monkeypatch.setattr(PROGRAMS[program][0], lambda config, *_: 0)
+    main = importlib.import_module(program).main
+    (tmp_path / "tall.yaml").write_text("rotate_tall: True")
+    for words in ([f"--config_path={tmp_path / 'tall.yaml'}"], ["--rotate_tall=True"]):
+        assert main(words) == 0
+        assert capsys.readouterr().err.count("rotate_tall has no effect in this program") == (program != "predict")
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help_has_these_alone(program, capsys):
     with pytest.raises(SystemExit):

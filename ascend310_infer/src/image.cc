@@ -1,6 +1,7 @@
 // Allocation, choice of the decoder, and the last step to the network's input.
 #include "image.h"
 
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -18,6 +19,26 @@ constexpr std::streamoff kMaxBytes = std::streamoff{1} << 29;  // of a file; a B
 
 bool StartsWith(const std::vector<uint8_t> &data, const void *start, size_t size) {
   return data.size() >= size && std::memcmp(data.data(), start, size) == 0;
+}
+
+// The name of a format that Python's programs read and this one does not, by its first bytes; empty for all others.
+std::string OtherFormat(const std::vector<uint8_t> &data) {
+  if (StartsWith(data, "GIF8", 4)) {
+    return "GIF";
+  }
+  if (StartsWith(data, "II*\0", 4) || StartsWith(data, "MM\0*", 4)) {
+    return "TIFF";
+  }
+  if (StartsWith(data, "RIFF", 4) && data.size() >= 12 && std::memcmp(data.data() + 8, "WEBP", 4) == 0) {
+    return "WebP";
+  }
+  if (StartsWith(data, "\0\0\0\x0cjP  ", 8) || StartsWith(data, "\xff\x4f\xff\x51", 4)) {
+    return "JPEG 2000";
+  }
+  if (data.size() > 2 && data[0] == 'P' && data[1] >= '1' && data[1] <= '6' && std::isspace(data[2])) {
+    return "PBM, PGM or PPM";
+  }
+  return "";
 }
 
 }  // namespace
@@ -52,6 +73,10 @@ Image DecodeImage(const std::vector<uint8_t> &data) {
   }
   if (StartsWith(data, "BM", 2)) {
     return DecodeBmp(data);
+  }
+  const std::string other = OtherFormat(data);
+  if (!other.empty()) {
+    throw Error("a " + other + " image, which this program does not read: save it as PNG, JPEG or BMP");
   }
   throw Error("not a PNG, JPEG or BMP image (" + std::to_string(data.size()) + " bytes)");
 }

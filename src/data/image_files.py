@@ -7,7 +7,7 @@ import numpy as np
 
 from src.common.errors import DataError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".gif", ".jp2")
 
 
 def find_images(arguments: Sequence[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """A data set that is a folder of images with a list of their words; most benchmarks are."""
 import os
+import posixpath
+import unicodedata
 from array import array
 from collections.abc import Sequence
 
@@ -8,7 +10,7 @@ import numpy as np
 from src.common.errors import DataError
 from src.common.files import path_fault
 from src.data.image_places import ImagePlace, find_place
-from src.data.list_format import MLT, ImageList, read_list
+from src.data.list_format import MLT, Entry, ImageList, read_list
 from src.data.source import FileSource, check_finished, check_folder, companion
 
 _PROBES = 32
@@ -19,7 +21,9 @@ class ImageListSource(FileSource):
 
     Other formats are recognised, see :func:`src.data.list_format.read_list`, and so are other places of the images
     than the folder of the annotation, see :func:`src.data.image_places.find_place`. ``labels.tsv`` will do as a name,
-    too. White space around path and word is dropped, blank lines are passed over. Text is UTF-8.
+    too. White space around path and word is dropped, blank lines are passed over. Text is UTF-8. An image that is
+    listed more than once counts once; one that is listed with different words is left out, as nobody knows which is
+    right.
 
     Beside the annotation may lie its companions: ``lexicon_50.txt``, ``lexicon_1k.txt`` and ``lexicon_full.txt`` (see
     :class:`src.data.source.LexiconFile`) and ``protocol_N.txt`` (see ``src.data.protocol``). An annotation called
@@ -53,8 +57,10 @@ class ImageListSource(FileSource):
         rows: dict[str, int] = {}
         paths, offsets, text_index = bytearray(), array("q", [0]), array("i")
         absolute = ""
-        for number, line, image, text in listed.entries:
-            image, text = self.adjusted(image, text, listed.separator == "," and "\t" not in line)
+        adjusted = [entry._replace(image=image, word=text) for entry in listed.entries for image, text in [
+            self.adjusted(entry.image, entry.word, listed.separator == "," and "\t" not in entry.line)]]
+        entries, said = _each_image_once(adjusted, listed.unit)
+        for number, line, image, text in entries:
             reason = path_fault(image)
             if reason.endswith("relative to the folder"):  # its end may be, below this one
                 absolute = absolute or (f"{annotation}, {listed.unit} {number}: {reason}, or end in a path below it: "
@@ -67,13 +73,13 @@ class ImageListSource(FileSource):
             offsets.append(len(paths))
             text_index.append(rows.setdefault(text, len(rows)))
         if not text_index:
-            raise DataError(f"{annotation} holds no words")
+            raise DataError(f"{annotation} holds no words" + "".join(f"; {note}" for note in said))
         self._place_images(np.frombuffer(bytes(paths), np.uint8), np.array(offsets, np.int64), list(rows),
                            np.array(text_index, np.int32), absolute)
         first = listed.entries[0]
         if listed.separator not in self.usual:
             self.notes.insert(0, f"{annotation} is read as {listed.format}, such as {first.image!r}: {first.word!r}")
-        self.notes += [f"{annotation}: {note}" for note in listed.notes]
+        self.notes += [f"{annotation}: {note}" for note in (*listed.notes, *said)]
 
     def _place_images(self, paths: np.ndarray, offsets: np.ndarray, texts: list[str], text_index: np.ndarray,
                       absolute: str) -> None:
@@ -149,6 +155,41 @@ class ImageListSource(FileSource):
     def companion(self, name: str) -> str:
         """The path that ``name.txt`` has beside this annotation."""
         return companion(self.annotation_file, name)
+
+
+def _each_image_once(entries: Sequence[Entry], unit: str) -> tuple[Sequence[Entry], list[str]]:
+    """The entries without repetitions, and without images that are listed with different words; what was left out."""
+    first: dict[str, int] = {}
+    differs: dict[int, int] = {}  # place of the first entry of an image -> of the first one with another word
+    again: dict[int, int] = {}  # place of an entry that says what an earlier one says -> of that one
+    for place, entry in enumerate(entries):
+        before = first.setdefault(_same_path(entry.image), place)
+        if before != place:
+            again[place] = before
+            if unicodedata.normalize("NFC", entries[before].word) != unicodedata.normalize("NFC", entry.word):
+                differs.setdefault(before, place)
+    if not again:
+        return entries, []
+    notes = []
+    if differs:
+        one, other = (entries[place] for place in next(iter(differs.items())))
+        count = len(differs) + sum(before in differs for before in again.values())
+        notes.append(f"warning: {len(differs)} images are listed with different words and left out, {count} {unit}s in "
+                     f"all, such as {one.image!r}: {one.word!r} in {unit} {one.number}, {other.word!r} in {unit} "
+                     f"{other.number}")
+    repeated = [place for place, before in again.items() if before not in differs]
+    if repeated:
+        one, other = entries[repeated[0]], entries[again[repeated[0]]]
+        notes.append(f"{len(repeated)} {unit}s repeat an image with the same word and do not count again, such as "
+                     f"{one.image!r} in {unit} {one.number}, first in {unit} {other.number}")
+    return [entry for place, entry in enumerate(entries) if place not in again and place not in differs], notes
+
+
+def _same_path(image: str) -> str:
+    """The path in one spelling: ``./a.jpg`` and ``b//a.jpg`` are ``a.jpg`` and ``b/a.jpg``."""
+    if "\\" in image or "./" in image or "//" in image:
+        return posixpath.normpath(image.replace("\\", "/"))
+    return image
 
 
 def _all(names: dict[str, tuple[str, ...]]) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""What Pillow reads better than OpenCV: the alpha of a TIFF, JPEG 2000, and the orientation tag.
+"""What Pillow reads better than OpenCV: GIF, the alpha of a TIFF, JPEG 2000, and the orientation tag.
 
 OpenCV 4.11 has an OpenJPEG of 2022 inside, which damaged files can make end the process.
 """
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_GIF = (b"GIF87a", b"GIF89a")
 _MOST_PIXELS = 1 << 25
 _ORIENTATION, _UPRIGHT = 0x0112, 1
 
@@ -26,6 +27,15 @@ def is_jpeg2000(data: np.ndarray) -> bool:
         data: the bytes of the file, uint8.
     """
     return data[0] in (0, 0xFF) and data[:8].tobytes().startswith(_JPEG2000)
+
+
+def is_gif(data: np.ndarray) -> bool:
+    """Whether a file begins as one; OpenCV's wheels read none.
+
+    Args:
+        data: the bytes of the file, uint8.
+    """
+    return data[0] == _GIF[0][0] and data[:6].tobytes() in _GIF
 
 
 def decode(data: np.ndarray) -> np.ndarray:
@@ -53,7 +63,7 @@ def colours_and_alpha(data: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         DataError: it is damaged, or has too many pixels.
     """
     with _opened(data) as image:
-        if "A" not in image.getbands() and "a" not in image.getbands():
+        if not {"A", "a"} & {*image.getbands()} and "transparency" not in image.info:
             return None
         pixels = np.asarray(image.convert("RGBA"))
     return np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3]

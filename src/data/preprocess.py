@@ -128,7 +128,7 @@ def width_for_steps(steps: int) -> int:
 
 
 def decode_image(data: bytes | np.ndarray) -> np.ndarray:
-    """Decodes PNG, JPEG, BMP, WebP, TIFF, ... to 8-bit BGR.
+    """Decodes PNG, JPEG, BMP, GIF, WebP, TIFF, ... to 8-bit BGR.
 
     Grey, palette and 1-bit images are spread to three channels, 16 bits become the upper 8, of an animation the first
     image is taken, and the EXIF orientation tag is ignored. What is transparent is laid over white, or over black
@@ -148,8 +148,9 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
         raise DataError("the image is empty (0 bytes)")
     if buffer[0] == transparency.PNG[0] and buffer[:8].tobytes() == transparency.PNG:
         buffer = _checked_png(buffer)
-    if pillow_formats.is_jpeg2000(buffer):
-        return pillow_formats.decode(buffer)
+    if pillow_formats.is_jpeg2000(buffer) or pillow_formats.is_gif(buffer):
+        parts = pillow_formats.colours_and_alpha(buffer)
+        return transparency.lay_over_ground(*parts) if parts else pillow_formats.decode(buffer)
     try:
         image = cv2.imdecode(buffer, _DECODE_FLAGS)
     except cv2.error as error:

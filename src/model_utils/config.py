@@ -23,6 +23,9 @@ MODELARTS_KEYS = ("num_gpus", "init_method", "rank", "world_size")
 
 _NEEDED = ("label_dict", "image_width", "image_height", "class_num", "blank", "num_step", "input_size")
 
+# Changes what is read: a program that does not have it says so for a file's value as well.
+_TURNS_IMAGES = "rotate_tall"
+
 # Where a value comes from, when it is not the path of a file.
 _DEFAULT = "default"
 _DERIVED = "derived"
@@ -292,6 +295,9 @@ def load_config(
     for file in files:
         config._overlay(read_yaml(file), str(file))
     config._overlay([Entry(key, text, 0) for key, text in line.values], _COMMAND_LINE)
+    if config._values[_TURNS_IMAGES] and _TURNS_IMAGES not in used and not config.is_on_command_line(_TURNS_IMAGES):
+        notes.append(f"{config.origin(_TURNS_IMAGES)}: {_TURNS_IMAGES} has no effect in this program; images are read "
+                     "as they are")
     config.__dict__["notes"] = (*notes, *config.notes)
     for note in config.notes:
         print(f"note: {note}", file=sys.stderr)

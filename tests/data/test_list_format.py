@@ -126,6 +126,32 @@ def test_a_column_that_may_be_none_of_the_word(tmp_path, capsys):
     assert "warning: all words begin with one of 2 texts and a comma" in capsys.readouterr().err
 
 
+def test_an_image_that_is_listed_again_counts_once(tmp_path, capsys):
+    put(tmp_path, gt__txt="a.jpg\tNew\nb.jpg\tx\n./a.jpg\tNew\nd/e.jpg\te\u0301\nd\\e.jpg\té\n")
+    assert read(tmp_path) == [("a.jpg", "New"), ("b.jpg", "x"), ("d/e.jpg", "e\u0301")]
+    assert ("note: " in (said := capsys.readouterr().err) and "2 lines repeat an image with the same word and do not "
+            "count again, such as './a.jpg' in line 3, first in line 1" in said)
+    put(tmp_path, gt__txt='["a.jpg", "a.jpg"]\tNew\n')
+    assert read(tmp_path) == [("a.jpg", "New")]
+
+
+def test_an_image_with_two_words_is_left_out(tmp_path, capsys):
+    """Which one the picture shows nobody knows; the sets of the benchmarks as well as lists."""
+    put(tmp_path, annotation__txt="c.jpg,y\na.jpg,New\nb.jpg,x\na.jpg,Now\nb.jpg,x\na.jpg,New\n")
+    for kind in ("list", "ic13", "iiit5k"):
+        assert read(tmp_path, kind) == [("c.jpg", "y"), ("b.jpg", "x")]
+        said = capsys.readouterr().err
+        assert ("warning: 1 images are listed with different words and left out, 3 lines in all, such as 'a.jpg': "
+                "'New' in line 2, 'Now' in line 4") in said
+        assert "1 lines repeat an image with the same word and do not count again, such as 'b.jpg' in line 5" in said
+    put(tmp_path, annotation__txt="a.jpg,New\na.jpg,Now\n")
+    with pytest.raises(DataError, match="holds no words; warning: 1 images .* 'Now' in line 2"):
+        read(tmp_path)
+    put(tmp_path, annotation__txt=json.dumps([{"file": "a.jpg", "text": "x"}, {"file": "a.jpg", "text": "y"},
+                                              {"file": "b.jpg", "text": "z"}]))
+    assert read(tmp_path) == [("b.jpg", "z")] and "'y' in entry 2" in capsys.readouterr().err
+
+
 MLT = "w1.jpg,Latin,New\nw2.jpg,Arabic,\u0634\nw3.jpg,Latin,a, b\nw4.jpg,None,###\n"
 
 

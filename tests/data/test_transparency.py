@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.common.errors import DataError
 from src.data.preprocess import decode_image
 
 LETTERS = np.zeros((40, 90), np.uint8)
@@ -38,7 +39,8 @@ def mixed(image: Image.Image) -> np.ndarray:
 
 @pytest.mark.parametrize("level", [0, 60, 200, 255])
 @pytest.mark.parametrize(("mode", "kind", "options"), [
-    ("RGBA", "PNG", {}), ("LA", "PNG", {}), ("RGBA", "WEBP", {"lossless": True, "exact": True}), ("RGBA", "TIFF", {})])
+    ("RGBA", "PNG", {}), ("LA", "PNG", {}), ("RGBA", "WEBP", {"lossless": True, "exact": True}), ("RGBA", "TIFF", {}),
+    ("RGBA", "JPEG2000", {"irreversible": False})])
 def test_letters_stand_on_a_ground_of_the_other_kind(mode, kind, options, level):
     image = picture(mode, level)
     decoded = decode_image(saved(image, kind, **options))
@@ -57,6 +59,24 @@ def test_palette_with_alpha_of_entries_and_a_transparent_colour():
         decoded = decode_image(saved(image, **options))
         assert (decoded[LETTERS <= 100] == 255).all(), image.mode
         assert (decoded[LETTERS > 100] < 60).all(), image.mode
+
+
+@pytest.mark.parametrize("version", ["GIF87a", "GIF89a"])
+def test_gif(version):
+    """The first picture of an animation, with its transparent colour, as Pillow has it."""
+    grey = Image.fromarray(np.where(LETTERS > 100, 30, 200).astype(np.uint8))
+    if version == "GIF87a":
+        data = saved(grey, "GIF")
+        np.testing.assert_array_equal(decode_image(data), np.asarray(grey)[..., None].repeat(3, 2))
+    else:
+        palette = grey.quantize(4)
+        data = saved(palette, "GIF", transparency=int(np.asarray(palette)[0, 0]), save_all=True,
+                     append_images=[palette.rotate(180)])
+        decoded = decode_image(data)
+        assert (decoded[LETTERS <= 100] == 255).all() and (decoded[LETTERS > 100] == 30).all()
+    assert data.startswith(version.encode())
+    with pytest.raises(DataError, match="not a readable image"):
+        decode_image(data[:len(data) // 2])
 
 
 def test_half_transparent_entries_of_a_palette():

@@ -131,15 +131,54 @@ def test_all_formats_equal_python_to_the_grey_level(check, formats, spec):
         np.testing.assert_array_equal(image, expected, err_msg=path.name)
 
 
-def test_all_five_programs_see_the_same_pixels(check, formats, tmp_path, monkeypatch):
-    """What the network is fed by the C++ program and by train, eval, predict and eval_onnx, for the same files."""
+@pytest.fixture(scope="module")
+def unknown_to_cpp(tmp_path_factory):
+    """Files of the formats that the C++ program does not decode -> the name it must give to each."""
+    folder, color = tmp_path_factory.mktemp("unknown"), Image.fromarray(photograph(43, 117))
+    alpha = Image.fromarray(photograph(43, 117, 4))
+    named = {}
+    for name, image, options in (
+        ("plain.gif", color.quantize(200), {}), ("holes.gif", color.quantize(99), {"transparency": 3}),
+        ("moving.gif", color.quantize(50), {"save_all": True, "append_images": [color.rotate(180).quantize(50)]}),
+        ("rgb.tif", color, {}), ("deflate.tif", alpha, {"compression": "tiff_deflate"}),
+        ("one.tif", color.convert("1"), {}),
+        ("plain.webp", color, {}), ("alpha.webp", alpha, {"lossless": True}),
+        ("grey.jp2", color.convert("L"), {}), ("alpha.jp2", alpha, {}),
+        ("rgb.ppm", color, {}), ("grey.pgm", color.convert("L"), {}),
+    ):
+        image.save(folder / name, **options)
+        ending = name.partition(".")[2]
+        named[folder / name] = {"gif": "GIF", "tif": "TIFF", "webp": "WebP", "jp2": "JPEG 2000"}.get(
+            ending, "PBM, PGM or PPM")
+    return named
+
+
+def test_formats_of_python_alone_are_refused_by_name(check, unknown_to_cpp):
+    done = check("images", 100, 32, lines=unknown_to_cpp)
+    assert done.returncode == 0 and done.stdout == bytes(len(unknown_to_cpp))
+    assert done.stderr.decode().splitlines() == [
+        f"{path}: a {name} image, which this program does not read: save it as PNG, JPEG or BMP"
+        for path, name in unknown_to_cpp.items()]
+
+
+def test_all_five_programs_see_the_same_pixels(check, formats, unknown_to_cpp, tmp_path, monkeypatch):
+    """What the network is fed by the C++ program and by train, eval, predict and eval_onnx, for the same files.
+
+    Of the formats that the C++ program refuses, by the other four.
+    """
     spec, seen = InputSpec(width=128), []
     monkeypatch.setattr(OnnxNetwork, "__call__", lambda self, images: (
         seen.extend(images) or np.zeros((31, len(images), 37), np.float32)))
     pixels = np.stack(read_all(check, formats, spec)).transpose(0, 3, 1, 2)
-    by_cpp = dict(zip([path.name for path in formats], (pixels.astype(np.float32) - 127.5) / 127.5, strict=True))
+    others = np.stack([reference(path, spec) for path in unknown_to_cpp]).transpose(0, 3, 1, 2)
+    formats = [*formats, *unknown_to_cpp]
+    pixels = (np.concatenate([pixels, others]).astype(np.float32) - 127.5) / 127.5
+    expected = dict(zip([path.name for path in formats], pixels, strict=True))
+    assert len(expected) == len(formats)
     words = tmp_path / "set" / "gt.txt"
-    shutil.copytree(formats[0].parent, words.parent)
+    words.parent.mkdir()
+    for path in formats:
+        shutil.copy(path, words.parent)
     words.write_text("".join(f"{path.name}\tword\n" for path in formats))
 
     for is_training in (True, False):
@@ -149,13 +188,13 @@ def test_all_five_programs_see_the_same_pixels(check, formats, tmp_path, monkeyp
             found.update(zip(batch.reference, batch.image.copy(), strict=True))
         assert len(found) == len(formats)
         for path, image in found.items():
-            np.testing.assert_allclose(image, by_cpp[path], atol=1e-6, err_msg=path)
+            np.testing.assert_allclose(image, expected[path], atol=1e-6, err_msg=path)
     Recogniser(decoder="greedy").read(list(map(str, formats)))
     assert eval_onnx.main(["--onnx_file=pretrained/crnn_v2_int8.onnx", "--eval_dataset=list", "--device_target=CPU",
                            f"--eval_dataset_path={words}", "--show_progress=never"]) == 0
     assert len(seen) == 2 * len(formats)
     for path, image in zip([*formats, *formats], seen, strict=True):
-        np.testing.assert_allclose(image, by_cpp[path.name], atol=1e-6, err_msg=path.name)
+        np.testing.assert_allclose(image, expected[path.name], atol=1e-6, err_msg=path.name)
 
 
 def test_resizing_equals_python_to_the_grey_level(check, tmp_path):
