@@ -32,3 +32,5 @@ _require_packages()
 # The most pixels that OpenCV decodes; it asks for this when it is loaded. A few bytes can claim to be an image of
 # 100,000 x 100,000, and its own limit, 32 times as many, takes 3 GiB. A user's larger limit counts.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 25))
+# What it cannot decode ends in a sentence of ours; its own lines about it would stand between ours, without the file.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

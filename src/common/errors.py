@@ -1,8 +1,13 @@
 """Errors a user can cause, and the one place where they turn into a message and an exit code."""
+import contextlib
+import errno
 import io
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CRNNError(Exception):
@@ -26,14 +31,18 @@ def run_main(main: Callable[[list[str] | None], int | None]) -> NoReturn:
 
     What the encoding of the terminal cannot show is printed as an escape.
 
-    A :class:`CRNNError`, or an ``OSError`` that names a file, becomes ``error: ...`` on standard error and exit code 2;
-    Ctrl-C becomes exit code 130; a reader that closed the pipe (``| head``) ends the program quietly. Anything else is
-    a bug of ours and keeps its traceback.
+    A :class:`CRNNError`, an ``OSError`` that names a file, or a full disk behind standard output becomes ``error: ...``
+    on standard error and exit code 2. An output that was closed (``>&-``) takes everything and shows nothing. Ctrl-C
+    becomes exit code 130; a reader that closed the pipe (``| head``) ends the program quietly. Anything else is a bug
+    of ours and keeps its traceback.
 
     Args:
         main: called with ``None`` (it reads ``sys.argv``); returns an exit code, ``None`` for success.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -46,9 +55,12 @@ def run_main(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         sys.stderr.close()
         code = 141
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _FULL:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"error: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        if error.filename is None:  # what is left of the output goes nowhere, or Python tries and complains at its end
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -5,7 +5,7 @@ import os
 import secrets
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Self
 
 from src.common.errors import DataError
@@ -127,15 +127,19 @@ def check_unpacked(path: str | os.PathLike, most: int = 1 << 29) -> None:
         raise ValueError(f"its content has {size} bytes, more than {most}")
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, as_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     """What a JSON text says.
+
+    Args:
+        text: of JSON.
+        as_object: what becomes of the keys and values of an object; None makes a dict.
 
     Raises:
         json.JSONDecodeError: it is no JSON, or has lists in lists a thousand times or numbers of thousands of digits,
             for which Python has errors of other kinds.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=as_object)
     except json.JSONDecodeError:
         raise
     except (RecursionError, ValueError) as error:
@@ -152,6 +156,8 @@ def read_lines(path: str) -> list[tuple[int, str]]:
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{path} is text in UTF-16; save it as UTF-8") from error
         number = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {number}: not UTF-8 text (byte 0x{data[error.start]:02x})") from error
     # Not splitlines(): it also breaks at characters that may stand inside a word, such as U+2028.

@@ -13,6 +13,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".
 def find_images(arguments: Sequence[str]) -> list[str]:
     """The files named, and the images in the folders named with everything below them, each folder sorted.
 
+    Links to folders are followed, each folder once.
+
     Hidden files and folders (with a dot in front, such as the copies that macOS leaves in archives) do not count
     unless they are named.
 
@@ -36,7 +38,13 @@ def find_images(arguments: Sequence[str]) -> list[str]:
 
 
 def _images_below(folder: str) -> Iterator[str]:
-    for place, folders, files in os.walk(folder):
+    seen = set()  # a linked folder may hold the one above it
+    for place, folders, files in os.walk(folder, followlinks=True):
+        state = os.stat(place)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if not name.startswith(".") and name.lower().endswith(ENDINGS):

@@ -170,17 +170,17 @@ def _each_image_once(entries: Sequence[Entry], unit: str) -> tuple[Sequence[Entr
                 differs.setdefault(before, place)
     if not again:
         return entries, []
-    notes = []
+    notes, units = [], "entries" if unit == "entry" else f"{unit}s"
     if differs:
         one, other = (entries[place] for place in next(iter(differs.items())))
         count = len(differs) + sum(before in differs for before in again.values())
-        notes.append(f"warning: {len(differs)} images are listed with different words and left out, {count} {unit}s in "
+        notes.append(f"warning: {len(differs)} images are listed with different words and left out, {count} {units} in "
                      f"all, such as {one.image!r}: {one.word!r} in {unit} {one.number}, {other.word!r} in {unit} "
                      f"{other.number}")
     repeated = [place for place, before in again.items() if before not in differs]
     if repeated:
         one, other = entries[repeated[0]], entries[again[repeated[0]]]
-        notes.append(f"{len(repeated)} {unit}s repeat an image with the same word and do not count again, such as "
+        notes.append(f"{len(repeated)} {units} repeat an image with the same word and do not count again, such as "
                      f"{one.image!r} in {unit} {one.number}, first in {unit} {other.number}")
     return [entry for place, entry in enumerate(entries) if place not in again and place not in differs], notes
 

@@ -16,6 +16,9 @@ _BLANK = re.compile(rf"\s*(\S.*?{_ENDING})(?: +(.*))?", re.IGNORECASE)
 _QUOTED = re.compile(r'\s*([^\t"]*?)\s*,\s*"(.*)"\s*')
 _CELL = re.compile(r'"(?:[^"]|"")*"')
 _CUTE = re.compile(rf"\s*(\S+{_ENDING})\s+(\S+)\s+\d+\s+(\S+)\s*", re.IGNORECASE)
+_SEMICOLON = re.compile(rf"\s*([^;,\t]*{_ENDING})\s*;(.*)", re.IGNORECASE)
+_COMMENT = re.compile(rf"\s*#(?!\S*{_ENDING})", re.IGNORECASE)
+_NUMBER_BEHIND = re.compile(r".*,\s*(?:0?\.\d+|0|1|1\.0*)\s*")
 _MJSYNTH = re.compile(r".*_(\d+)\.jpg", re.IGNORECASE)
 _IMAGE_COLUMNS = ("filename", "file_name", "file", "img_path", "image_path", "imgpath", "img_name", "image_name",
                   "imgname", "image", "images", "img", "path")
@@ -80,6 +83,11 @@ def _blank(line: str) -> Pair | None:
     return (found[1], (found[2] or "").strip()) if found else None
 
 
+def _semicolon(line: str) -> Pair | None:
+    found = _SEMICOLON.fullmatch(line)
+    return (found[1].strip(), found[2].strip()) if found else None
+
+
 def _quoted(line: str) -> Pair | None:
     r"""As the ICDAR challenges write it: from the first ``, "`` to the last quote, ``\"`` and ``\\`` inside it."""
     found = _QUOTED.fullmatch(line)
@@ -106,6 +114,7 @@ _FORMATS: tuple[tuple[str, str, Split], ...] = (
     (MLT, "", _mlt),
     ("path, word, number and word again (CUTE80)", "", _cute),
     ("path, comma and word (a tab where either holds a comma)", ",", _comma),
+    ("path, semicolon and word", ";", _semicolon),
     ("path, blank and word", " ", _blank),
 )
 
@@ -113,9 +122,10 @@ _FORMATS: tuple[tuple[str, str, Split], ...] = (
 def read_list(path: str) -> ImageList:
     """Reads a list.
 
-    Formats: path and word with a tab, a comma or a blank between them; several images in brackets with one word
-    (PaddleOCR); words in quotes (ICDAR); CSV and tables with a header; four columns (CUTE80); a column of scripts
-    (MLT); JSON and JSON lines (docTR, MMOCR, Hugging Face).
+    Formats: path and word with a tab, a comma, a semicolon or a blank between them; several images in brackets with
+    one word (PaddleOCR); words in quotes (ICDAR); CSV and tables with a header; four columns (CUTE80); a column of
+    scripts (MLT); JSON and JSON lines (docTR, MMOCR, Hugging Face). Lines that begin with ``#`` and no name of an
+    image are passed over.
 
     Raises:
         DataError: it cannot be read, is empty, or a line is not of the format that most lines have.
@@ -137,11 +147,22 @@ def read_list(path: str) -> ImageList:
         if "\r" in line:
             raise DataError(f"{path}, line {number}: a carriage return inside the line: {line[:80]!r}; save the file "
                             "with the line breaks of Unix or Windows")
-    first = _cells(path, *lines[0], "\t" if "\t" in lines[0][1] else ",")
-    columns = _columns(first)
-    if columns is not None:
-        return _read_table(path, lines, first, *columns)
-    if path.lower().endswith(".csv"):
+    content = [(number, line) for number, line in lines if not _COMMENT.match(line)] or lines
+    found = _read_text(path, content)
+    if len(content) < len(lines):
+        number = next(number for number, line in lines if _COMMENT.match(line))
+        found.notes.append(f"{len(lines) - len(content)} lines that begin with # are passed over, the first is line "
+                           f"{number}")
+    return found
+
+
+def _read_text(path: str, lines: list[tuple[int, str]]) -> ImageList:
+    for delimiter in "\t" if "\t" in lines[0][1] else ",;":
+        first = _cells(path, *lines[0], delimiter)
+        columns = _columns(first)
+        if columns is not None:
+            return _read_table(path, lines, first, delimiter, *columns)
+    if path.lower().endswith(".csv") and not all(_fits(lines, _semicolon)):
         return _read_cells(path, lines, "CSV", [])
     return _read_plain(path, lines)
 
@@ -204,14 +225,20 @@ def _checked(path: str, found: ImageList) -> ImageList:
     if all((name := _MJSYNTH.fullmatch(entry.image)) and name[1] == entry.word for entry in entries):
         raise DataError(f"{path} is an annotation of MJSynth: its numbers are rows of lexicon.txt, not words; read its "
                         "folder as synth")
+    if all(_IMAGE.fullmatch(entry.word) and not _IMAGE.fullmatch(entry.image) for entry in entries):
+        raise DataError(f"{path}, line {entries[0].number}: the word stands before the path of the image: "
+                        f"{entries[0].line!r}; change the order, or put the head words,filename on top")
+    numbers = [entry.word.rpartition(",")[2] for entry in entries if _NUMBER_BEHIND.fullmatch(entry.word)]
+    if found.separator != "\t" and len(numbers) == len(entries) > 1 and any("." in number for number in numbers):
+        raise DataError(f"{path}, line {entries[0].number}: a number of 0 to 1 stands behind a comma at the end of all "
+                        f"lines: {entries[0].line!r}; if it is a confidence, put the head filename,words,confidence on "
+                        "top, so that it does not become part of the words")
     is_image = (_IMAGE.fullmatch(entry.image) is not None for entry in entries)
     if len(entries) > 2 and not next(is_image) and all(is_image):
         raise DataError(f"{path}, line {entries[0].number}: looks like the head of a table, but its names are not "
                         f"known: {entries[0].line!r}; call the columns filename and words, or remove the line")
-    if len(entries) < 20 or not all("," in entry.word for entry in entries):
-        return found
     values = {entry.word.partition(",")[0] for entry in entries}
-    if len(values) <= 10:
+    if len(entries) >= 20 and all("," in entry.word for entry in entries) and len(values) <= 10:
         found.notes.append(f"warning: all words begin with one of {len(values)} texts and a comma, such as "
                            f"{entries[0].word!r}: is that a column of its own?")
     return found
@@ -245,17 +272,17 @@ def _cells(path: str, number: int, line: str, delimiter: str) -> list[str]:
         raise DataError(f"{path}, line {number}: {error}: {line[:80]!r}") from error
 
 
-def _read_table(path: str, lines: list[tuple[int, str]], names: list[str], image: int, word: int) -> ImageList:
+def _read_table(path: str, lines: list[tuple[int, str]], names: list[str], delimiter: str, image: int,
+                word: int) -> ImageList:
     number, head = lines[0]
     notes = [f"line {number}, the head {head!r}, is passed over"]
     if len(lines) < 2:
         raise DataError(f"{path} holds no words, only the head of a table: {head!r}")
-    if len(names) == 2 and (image, word) == (0, 1) and "\t" not in head:
+    if len(names) == 2 and (image, word) == (0, 1) and delimiter == ",":
         return _read_cells(path, lines[1:], "CSV with a head", notes)
-    delimiter = "\t" if "\t" in head else ","
     entries = []
     for number, line in lines[1:]:
-        cells = line.split("\t") if delimiter == "\t" else _cells(path, number, line, ",")
+        cells = line.split("\t") if delimiter == "\t" else _cells(path, number, line, delimiter)
         if len(cells) != len(names):
             raise DataError(f"{path}, line {number}: expected {len(names)} columns as in its head {head!r}: {line!r}")
         entries.append(Entry(number, line, cells[image].strip(), cells[word].strip()))
@@ -283,7 +310,7 @@ def _read_cells(path: str, lines: list[tuple[int, str]], name: str, notes: list[
 def _read_json(path: str) -> ImageList:
     text = "\n".join(line for _, line in read_lines(path))
     try:
-        pairs, name = list(_json_pairs(parse_json(text))), "JSON"
+        pairs, name = list(_json_pairs(parse_json(text, _all_keys))), "JSON"
     except json.JSONDecodeError:
         pairs, name = [], "JSON lines"
         for number, line in read_lines(path):
@@ -297,6 +324,13 @@ def _read_json(path: str) -> ImageList:
         raise DataError(f"{path} holds no words")
     entries = [Entry(number, f"{image}: {word}", image.strip(), word.strip()) for number, image, word in pairs]
     return ImageList(name, entries, unit="entry" if name == "JSON" else "line")
+
+
+def _all_keys(pairs: list[tuple[str, Any]]) -> Any:
+    """An object of JSON; a list of entries where it names an image (docTR) twice, of which Python keeps one."""
+    if len({key for key, _ in pairs}) == len(pairs) or _columns([key for key, _ in pairs]) is not None:
+        return dict(pairs)
+    return [{"image": key, "text": value} for key, value in pairs]
 
 
 def _json_pairs(data: Any) -> Iterator[tuple[int, str, str]]:

@@ -83,6 +83,24 @@ def orientation(data: np.ndarray) -> int:
     return value if value in range(1, 9) else _UPRIGHT
 
 
+def bits_of_tiff(data: np.ndarray) -> int:
+    """Bits of a sample of a TIFF; 0 where nobody can tell.
+
+    Args:
+        data: the bytes of the file, uint8.
+    """
+    from PIL import TiffImagePlugin  # here, as below: only for what cannot be read
+
+    try:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(data[:8].tobytes())
+        file = io.BytesIO(data.tobytes())
+        file.seek(directory.next)
+        directory.load(file)
+        return int(directory[TiffImagePlugin.BITSPERSAMPLE][0])
+    except Exception:  # whatever broken bytes lead it to
+        return 0
+
+
 @contextmanager
 def _opened(data: np.ndarray) -> Iterator["Image.Image"]:
     from PIL import Image  # here: hardly any image needs it, and a program that reads one word should start at once

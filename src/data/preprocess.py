@@ -10,6 +10,7 @@ import numpy as np
 from src.common.errors import ConfigError, DataError
 from src.data import pillow_formats, transparency
 from src.data.options import ImageOptions
+from src.data.other_files import kind_of
 
 _TOO_MANY = "CV_IO_MAX_IMAGE_PIXELS"  # in OpenCV's message; src/__init__.py sets the limit
 
@@ -159,6 +160,9 @@ def decode_image(data: bytes | np.ndarray) -> np.ndarray:
                             "OPENCV_IO_MAX_IMAGE_PIXELS says otherwise): make it smaller") from error
         raise DataError(f"not a readable image ({buffer.size} bytes): {error.err or error}") from error
     if image is None or not image.size:
+        kind = kind_of(buffer)
+        if kind:
+            raise DataError(f"not a readable image ({buffer.size} bytes): {kind}")
         raise DataError(f"not a readable image, or a truncated one ({buffer.size} bytes)")
     if transparency.may_be_transparent(buffer):
         parts = transparency.split(buffer)

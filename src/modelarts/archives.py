@@ -11,6 +11,7 @@ from src.common.files import path_fault
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _USUAL = (("\0", "\u017f"), ("\u0391", "\u03c9"), ("\u0400", "\u045f"), ("\u2e80", "\U0010ffff"))
+_DEEPEST = 3  # archives in archives
 _UTF8_MARK = 0x800  # bit of the flags of an entry: its name is UTF-8
 # What the readers of archives raise on broken or encrypted ones, and a full disk.
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
@@ -18,7 +19,7 @@ _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOF
 
 
 def unpack_archives(folder: str) -> list[str]:
-    """Unpacks every archive below a folder into the folder it lies in; the archives stay.
+    """Unpacks every archive below a folder into the folder it lies in, and archives inside of it; all of them stay.
 
     Returns:
         One line for each: its path and what came out of it.
@@ -28,18 +29,31 @@ def unpack_archives(folder: str) -> list[str]:
             climbs out of the folder; the message names archive and entry. For the latter two reasons nothing of the
             archive is written.
     """
-    found = sorted(os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
-                   if name.lower().endswith(ENDINGS))
-    lines = []
-    for path in found:
-        unpack = _unpack_zip if path.lower().endswith(".zip") else _unpack_tar
-        try:
-            count = unpack(path, os.path.dirname(path))
-        except _BROKEN as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"{path} cannot be unpacked: {reason}") from error
-        lines.append(f"{path}: {count} files")
+    lines: list[str] = []
+    done: set[str] = set()
+    for _ in range(_DEEPEST):
+        found = [path for path in _archives(folder) if path not in done]
+        done.update(found)
+        lines += [_unpack(path) for path in found]
+    left = [path for path in _archives(folder) if path not in done]
+    if left:
+        raise DataError(f"{left[0]} lies in an archive in an archive in an archive: unpack it yourself")
     return lines
+
+
+def _archives(folder: str) -> list[str]:
+    return sorted(os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
+                  if name.lower().endswith(ENDINGS))
+
+
+def _unpack(path: str) -> str:
+    unpack = _unpack_zip if path.lower().endswith(".zip") else _unpack_tar
+    try:
+        count = unpack(path, os.path.dirname(path))
+    except _BROKEN as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} cannot be unpacked: {reason}") from error
+    return f"{path}: {count} files"
 
 
 def _check(path: str, names: list[str], size: int) -> None:

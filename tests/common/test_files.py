@@ -91,3 +91,17 @@ def test_a_lock_is_for_one(tmp_path):
     second.acquire()
     second.release(remove=True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full, as on Linux")
+@pytest.mark.parametrize("output", ["full", "closed", "closed errors"])
+def test_outputs_that_take_nothing(output):
+    """The disk behind `> FILE` is full, or a service closed the output: a sentence, no traceback."""
+    code = ("from src.common.errors import DataError, run_main\nimport sys\n"
+            "def main(argv):\n    print('x' * 100_000, flush=True)\n"
+            f"    if {output == 'closed errors'}: raise DataError('wrong')\nrun_main(main)")
+    redirect = {"full": "> /dev/full", "closed": ">&-", "closed errors": "2>&-"}[output]
+    done = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {redirect}', sys.executable, code], capture_output=True,
+                          text=True)
+    assert done.returncode == (0 if output == "closed" else 2)
+    assert done.stderr == ("error: the output: No space left on device\n" if output == "full" else "")

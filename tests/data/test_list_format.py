@@ -66,6 +66,14 @@ FORMS = {
     "PPOCRLabel": ("rec_gt.txt", "crop_img/a.jpg\tNew\n", [("crop_img/a.jpg", "New")]),
     "MindOCR": ("train_gt.txt", "a.jpg\tNew\n", [("a.jpg", "New")]),
     "words without text": ("gt.txt", "a.jpg\tNew\nb.jpg\t\n", [("a.jpg", "New"), ("b.jpg", "")]),
+    "semicolon": ("gt.txt", "a.jpg;New\nb c.jpg;x, y; z\n", [("a.jpg", "New"), ("b c.jpg", "x, y; z")]),
+    "CSV with semicolons": ("labels.csv", "a.jpg;New\nb.jpg;1,5\n", [("a.jpg", "New"), ("b.jpg", "1,5")]),
+    "CSV with semicolons and a head": ("labels.csv", '\ufefffilename;words\r\na.jpg;New\r\nb.jpg;"x; y"\r\n\r\n',
+                                       [("a.jpg", "New"), ("b.jpg", "x; y")]),
+    "a column of confidences with a head": ("gt.csv", "filename,words,confidence\na.jpg,New,0.98\nb.jpg,x,1.0\n",
+                                            [("a.jpg", "New"), ("b.jpg", "x")]),
+    "words that are prices": ("gt.txt", "a.jpg,1,50\nb.jpg,2,99\n", [("a.jpg", "1,50"), ("b.jpg", "2,99")]),
+    "words that begin with #": ("gt.txt", "a.jpg\t# 1\n#b.jpg\t#x\n", [("a.jpg", "# 1"), ("#b.jpg", "#x")]),
     "separators that Unicode has": ("gt.txt", "a.jpg\tx\u2028y\u0085z\n", [("a.jpg", "x\u2028y\u0085z")]),
 }
 
@@ -109,6 +117,11 @@ REFUSED = {
     "JSON with a number": ("labels.json", '[{"file": "a.jpg", "text": 50}]', "entry 1: expected an image and its word"),
     "JSON that breaks off": ("labels.jsonl", '{"file": "a.jpg", "text": "x"}\n{"file": "b.jp', "line 2: not a JSON"),
     "not UTF-8": ("gt.txt", "a.jpg\tx\nb.jpg\té\n".encode("latin-1"), "line 2: not UTF-8 text"),
+    "UTF-16": ("gt.txt", "a.jpg\tx\n".encode("utf-16"), "is text in UTF-16; save it as UTF-8"),
+    "confidences": ("gt.txt", "a.jpg,New,0.98\nb.jpg,x,1\n", "line 1: a number of 0 to 1 .*filename,words,confidence"),
+    "confidences in CSV": ("labels.csv", "a.jpg,New,.98\nb.jpg,x,0.7\n", "line 1: a number of 0 to 1"),
+    "words first": ("gt.txt", "New\ta.jpg\nx\tb.jpg\n", "line 1: the word stands before the path"),
+    "NaN": ("labels.json", '[{"file": "a.jpg", "text": NaN}]', "entry 1: expected an image and its word as texts"),
     "empty": ("gt.txt", "\n \n", "holds no words"),
 }
 
@@ -124,6 +137,12 @@ def test_a_column_that_may_be_none_of_the_word(tmp_path, capsys):
     put(tmp_path, gt__txt="".join(f"{i}.jpg,{'sign' if i % 3 else 'shop'},word{i}\n" for i in range(30)))
     assert read(tmp_path)[1] == ("1.jpg", "sign,word1")
     assert "warning: all words begin with one of 2 texts and a comma" in capsys.readouterr().err
+
+
+def test_comments(tmp_path, capsys):
+    put(tmp_path, gt__txt="# by hand, 2026\r\na.jpg\tNew\r\n#\r\nb.jpg\tx\r\n\r\n\r\n")
+    assert read(tmp_path) == [("a.jpg", "New"), ("b.jpg", "x")]
+    assert "2 lines that begin with # are passed over, the first is line 1" in capsys.readouterr().err
 
 
 def test_an_image_that_is_listed_again_counts_once(tmp_path, capsys):
@@ -150,6 +169,9 @@ def test_an_image_with_two_words_is_left_out(tmp_path, capsys):
     put(tmp_path, annotation__txt=json.dumps([{"file": "a.jpg", "text": "x"}, {"file": "a.jpg", "text": "y"},
                                               {"file": "b.jpg", "text": "z"}]))
     assert read(tmp_path) == [("b.jpg", "z")] and "'y' in entry 2" in capsys.readouterr().err
+    put(tmp_path, annotation__txt='{"a.jpg": "New", "a.jpg": "Now", "b.jpg": "x", "b.jpg": "x"}')  # Python keeps one
+    assert read(tmp_path) == [("b.jpg", "x")]
+    assert "left out, 2 entries in all" in (said := capsys.readouterr().err) and "1 entries repeat" in said
 
 
 MLT = "w1.jpg,Latin,New\nw2.jpg,Arabic,\u0634\nw3.jpg,Latin,a, b\nw4.jpg,None,###\n"

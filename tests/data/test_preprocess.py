@@ -1,6 +1,7 @@
 """Image bytes to network input, against Pillow and a plain bilinear reference."""
 import io
 import os
+import struct
 
 import cv2
 import numpy as np
@@ -92,6 +93,29 @@ def test_truncated_and_foreign_bytes(extension, capfd):
             decode_image(broken)
     with pytest.raises(DataError, match="0 bytes"):
         decode_image(b"")
+
+
+@pytest.mark.parametrize(("data", "said"), [
+    (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS .*git lfs pull"), (b"\n<!DOCTYPE html>", "a web page"),
+    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"), (b"%PDF-1.7", "PDF"),
+    (b"\0\0\0\x18ftypheic\0\0", "HEIC"), (b"\0\0\0\x1cftypavif\0\0", "AVIF"),
+    *[(kind, kind) for kind in ("ICO", "PCX")], *[(bits, f"TIFF of {bits} bits a sample") for bits in (12, 32)]])
+def test_other_files_are_named(data, said, capfd):
+    """What people have in the place of an image: the error says what it is and what to do."""
+    if isinstance(data, str):
+        buffer = io.BytesIO()
+        Image.fromarray(drawn(32, 32)).save(buffer, data)
+        data = buffer.getvalue()
+    elif isinstance(data, int):
+        buffer = io.BytesIO()
+        Image.fromarray(np.zeros((32, 32), np.float32)).save(buffer, "TIFF")
+        whole = buffer.getvalue()
+        entry = struct.pack("<HHI", 258, 3, 1)
+        assert entry + struct.pack("<H", 32) in whole
+        data = whole.replace(entry + struct.pack("<H", 32), entry + struct.pack("<H", data))
+    with pytest.raises(DataError, match=f"not a readable image .*bytes.: it is .*{said}"):
+        decode_image(data)
+    assert capfd.readouterr().err == "", "OpenCV's own lines name no file"
 
 
 def test_read_image_names_the_file(tmp_path):

@@ -79,3 +79,24 @@ def test_names_marked_as_utf8_stay(tmp_path):
         archive.writestr("plain.jpg", b"2")
     unpack_archives(str(tmp_path))
     assert {path.name for path in tmp_path.glob("*.jpg")} == {"Zürich.jpg", "plain.jpg"}
+
+
+def zipped(**files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(f"{name}.{'zip' if data[:2] == b'PK' else 'txt'}", data)
+    return buffer.getvalue()
+
+
+def test_archives_in_archives(tmp_path):
+    """A set that holds its parts as archives of their own; more than three levels are nobody's set."""
+    inner = zipped(deep=b"word")
+    (tmp_path / "data.zip").write_bytes(zipped(train=zipped(part=inner), gt=b"a"))
+    lines = unpack_archives(str(tmp_path))
+    assert (tmp_path / "deep.txt").read_bytes() == b"word" and (tmp_path / "gt.txt").read_bytes() == b"a"
+    assert [line.rpartition("/")[2] for line in lines] == ["data.zip: 2 files", "train.zip: 1 files",
+                                                           "part.zip: 1 files"]
+    (tmp_path / "data.zip").write_bytes(zipped(two=zipped(three=zipped(four=inner))))
+    with pytest.raises(DataError, match="four.zip lies in an archive in an archive in an archive"):
+        unpack_archives(str(tmp_path))

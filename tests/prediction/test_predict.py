@@ -111,3 +111,15 @@ def test_help_begins_with_its_own_options(capsys):
     text = capsys.readouterr().out
     assert end.value.code == 0 and text.index("--output TEXT") < text.index("--decoder") < text.index("--image_width")
     assert "ModelArts" not in text and "epoch_size" not in text and len(text.splitlines()) < 120
+
+
+def test_linked_folders_are_read_once(tmp_path):
+    far, near = tmp_path / "far", tmp_path / "near"
+    far.mkdir()
+    near.mkdir()
+    (far / "a.png").write_bytes(b"x")
+    (near / "link").symlink_to(far)
+    (far / "round").symlink_to(near)
+    assert find_images([str(near)]) == [str(near / "link" / "a.png")]
+    (tmp_path / "itself").symlink_to(near)
+    assert find_images([str(tmp_path / "itself")]) == [str(tmp_path / "itself" / "link" / "a.png")]
