@@ -2,6 +2,7 @@
 import argparse
 
 from src.common.errors import run_main
+from src.model_utils.versions import check_versions
 
 _DESCRIPTION = """Writes the weights of a trained network into a file of another kind, with what one must know to read
 with them (characters, version, image width). The ending of each name says the kind: .ckpt (MindSpore), .safetensors,
@@ -23,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
                         "trained to take (default: %(default)s, as its configurations say)")
     parser.add_argument("--seed", type=int, default=1, help="of the rows of new characters (default: %(default)s)")
     args = parser.parse_args(argv)
+    check_versions()
     from src.network.exchange import Conversion, convert  # after the arguments: MindSpore takes seconds
 
     return convert(Conversion(args.source, args.target, args.label_dict, args.source_label_dict,

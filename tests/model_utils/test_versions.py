@@ -1,6 +1,7 @@
 """Versions of MindSpore and numpy that do not work are refused before MindSpore is loaded."""
 import pytest
 
+import convert_checkpoint
 from src.common.errors import ConfigError
 from src.model_utils import context, versions
 from src.model_utils.config import load_config
@@ -38,6 +39,8 @@ def test_programs_look_before_they_load_it(given):
     given(mindspore="2.7.1", numpy="1.26.4")
     with pytest.raises(ConfigError, match="the oldest that works here"):
         context.set_up_context(load_config([]))
+    with pytest.raises(ConfigError, match="the oldest that works here"):
+        convert_checkpoint.main(["weights.ckpt", "weights.safetensors"])
 
 
 def test_what_is_installed():
