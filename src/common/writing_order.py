@@ -51,7 +51,7 @@ def turned(text: str) -> str:
         # Among Arabic letters digits of either kind are Arabic numbers (W2): only a comma or colon joins them.
         kinds = "".join("a" if kind == "e" else "n" if c in "+-" else kind for kind, c in zip(kinds, text, strict=True))
     parts, place = [], 0
-    for first, last in _kept(kinds):
+    for first, last in _left_to_right_parts(kinds):
         parts += text[place:first].translate(_MIRRORED)
         parts.append(text[first:last])
         place = last
@@ -59,7 +59,7 @@ def turned(text: str) -> str:
     return "".join(reversed(parts))
 
 
-def _kept(kinds: str) -> list[tuple[int, int]]:
+def _left_to_right_parts(kinds: str) -> list[tuple[int, int]]:
     """First and last place of what keeps its order, by the kinds of the characters."""
     found = []
     for stretch in re.finditer("[^r]+", kinds):

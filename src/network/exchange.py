@@ -11,7 +11,7 @@ from src.network.checkpoint import Checkpoint, read_checkpoint, write_arrays
 from src.network.description import FACTS
 from src.network.foreign import MINDOCR_CHARACTERS, is_mindocr, translate
 from src.network.names import to_torch, torch_names
-from src.network.new_charset import kept, with_charset
+from src.network.new_charset import shared_characters, with_charset
 from src.network.weight_files import SAFETENSORS, TORCH, read_safetensors, read_torch, write_safetensors, write_torch
 
 CHECKPOINT = (".ckpt",)
@@ -58,8 +58,9 @@ def convert(job: Conversion) -> int:
         wanted = Charset.from_config(job.label_dict)
         weights = with_charset(weights, charset, wanted, job.seed)
         facts.pop("temperature", None)
-        lines.append(f"charset: {kept(charset, wanted)} of the {len(wanted)} characters were in the old one and keep "
-                     f"their rows of the last layer; the others are drawn from seed {job.seed} and are to be trained")
+        lines.append(f"charset: {shared_characters(charset, wanted)} of the {len(wanted)} characters were in the old "
+                     f"one and keep their rows of the last layer; the others are drawn from seed {job.seed} and are to "
+                     "be trained")
         charset = wanted
     facts["label_dict"] = charset.characters
     _write(job.target, weights, facts)

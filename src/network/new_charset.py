@@ -35,6 +35,6 @@ def with_charset(weights: Mapping[str, np.ndarray], old: Charset, new: Charset, 
     return changed
 
 
-def kept(old: Charset, new: Charset) -> int:
+def shared_characters(old: Charset, new: Charset) -> int:
     """How many characters both have."""
     return len(set(old.characters) & set(new.characters))

@@ -202,12 +202,12 @@ class Trainer:
         verdict = self.bad_steps.verdict()
         if not verdict:
             return
-        kept = self._keep_batch(batch)
+        batch_file = self._write_bad_batch(batch)
         good = f"the last good checkpoint is {self.last_good}" if self.last_good else "no checkpoint was written before"
-        raise CRNNError(f"epoch {epoch + 1} step {step}: {verdict}; {good}{kept}; lower learning_rate or clip_norm, or "
-                        "check the data")
+        raise CRNNError(f"epoch {epoch + 1} step {step}: {verdict}; {good}{batch_file}; lower learning_rate or "
+                        "clip_norm, or check the data")
 
-    def _keep_batch(self, batch: Batch) -> str:
+    def _write_bad_batch(self, batch: Batch) -> str:
         """Writes a batch to a file for a look; returns words that say so."""
         if self.bad_batch_path is None:
             return ""
