@@ -10,12 +10,23 @@ GENUINE = {"testdata.mat": "iiit5k", "testCharBound.mat": "iiit5k", "test.xml": 
 _CONVERTED = ("annotation.txt", "labels.tsv", "annotation_train.txt")
 
 
-def genuine_file(dataset: str, folder: str) -> str:
-    """The path of the file to convert a set from, in a folder without an annotation of ours; '' where there is none."""
-    if any(os.path.isfile(os.path.join(folder, name)) for name in _CONVERTED):
-        return ""
-    paths = [os.path.join(folder, name) for name, of_set in GENUINE.items() if of_set == dataset]
-    return next((path for path in paths if os.path.isfile(path)), "")
+def genuine_file(dataset: str, path: str) -> tuple[str, str]:
+    """The file to convert a set from, and a note for people; '' where there is none.
+
+    Args:
+        dataset: name of the set.
+        path: of a genuine file, or of the folder it lies in. An annotation of ours there is a conversion, and is read
+            in its place; that is the note.
+    """
+    if os.path.isfile(path):
+        return (path if GENUINE.get(os.path.basename(path)) == dataset else ""), ""
+    there = [os.path.join(path, name) for name, of_set in GENUINE.items() if of_set == dataset]
+    file = next((file for file in there if os.path.isfile(file)), "")
+    ours = next((name for name in _CONVERTED if os.path.isfile(os.path.join(path, name))), "")
+    if file and ours:
+        return "", (f"{ours} is read, not {os.path.basename(file)} of the set's authors beside it; to read that one, "
+                    f"name it: --eval_dataset_path={file}")
+    return file, ""
 
 
 def converted(file: str, cache: str) -> tuple[str, list[str]]:

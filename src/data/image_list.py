@@ -1,6 +1,7 @@
 """A data set that is a folder of images with a list of their words; most benchmarks are."""
 import os
 import posixpath
+import re
 import unicodedata
 from array import array
 from collections.abc import Sequence
@@ -120,12 +121,13 @@ class ImageListSource(FileSource):
         if not os.path.isdir(path):
             return path
         further = [*self.more_annotations.get(split, ()), *_all(self.genuine), *_all(self.more_annotations)]
-        names = [*self.genuine.get(split, ()), self.annotation, *further, "labels.tsv"]
+        genuine = [_as_it_lies(path, name) for name in self.genuine.get(split, ())]
+        names = [*genuine, self.annotation, *further, "labels.tsv"]
         check_finished(self.name, path)
         there = [name for name in dict.fromkeys(names) if os.path.isfile(os.path.join(path, name))]
         if not there:
             raise DataError(f"{self.name}: {path} holds no {self.annotation}; expected {expected}")
-        if there[0] in self.genuine.get(split, ()) and self.annotation in there:
+        if there[0] in genuine and self.annotation in there:
             self.notes.append(f"{path}: {there[0]} of the set's authors is read, not {self.annotation} beside it")
         return os.path.join(path, there[0])
 
@@ -190,6 +192,20 @@ def _same_path(image: str) -> str:
     if "\\" in image or "./" in image or "//" in image:
         return posixpath.normpath(image.replace("\\", "/"))
     return image
+
+
+def _as_it_lies(folder: str, name: str) -> str:
+    """The name that a genuine file has after downloads, such as ``GT (1).txt``, ``GT.txt.txt`` or in other case."""
+    place = os.path.join(folder, os.path.dirname(name))
+    if os.path.isfile(os.path.join(folder, name)) or not os.path.isdir(place):
+        return name
+    wanted = _downloaded_name(os.path.basename(name))
+    found = [other for other in sorted(os.listdir(place)) if _downloaded_name(other) == wanted]
+    return os.path.join(os.path.dirname(name), found[0]) if found else name
+
+
+def _downloaded_name(name: str) -> str:
+    return re.sub(r"( \(\d+\))?(\.txt)+$", ".txt", name.lower())
 
 
 def _all(names: dict[str, tuple[str, ...]]) -> Sequence[str]:

@@ -78,7 +78,9 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
 
 def _convert_genuine(config: Config) -> None:
     """Points the evaluation to a conversion of its set where that is as its authors publish it."""
-    file = genuine_file(config.eval_dataset, config.eval_dataset_path)
+    file, note = genuine_file(config.eval_dataset, config.eval_dataset_path)
+    if note:
+        print(f"note: {config.eval_dataset_path}: {note}", file=sys.stderr)
     if file:
         folder, notes = converted(file, os.path.join(config.output_dir, "converted"))
         print(f"note: {config.eval_dataset_path}: {'; '.join(notes)}, in {folder}", file=sys.stderr)

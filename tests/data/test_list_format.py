@@ -258,6 +258,15 @@ def test_the_genuine_file_wins(tmp_path, capsys):
         assert read(tmp_path / kind, kind, "train") == [("word_1.png", "Training")]
 
 
+@pytest.mark.parametrize("name", ["challenge2_test_task3_gt.txt", "Challenge2_Test_Task3_GT (1).txt",
+                                  "Challenge2_Test_Task3_GT.txt.txt"])
+def test_the_genuine_file_wins_as_downloads_call_it(tmp_path, capsys, name):
+    put(tmp_path, annotation__txt="word_1.png,own\n")
+    (tmp_path / name).write_text('word_1.png, "Genuine"\n')
+    assert read(tmp_path, "ic13", "test") == [("word_1.png", "Genuine")]
+    assert f"{name} of the set's authors is read, not annotation.txt" in capsys.readouterr().err
+
+
 def test_options_reach_the_list(tmp_path):
     """The keys of the configuration, and the options of convert_lmdb.py."""
     images, lists = tmp_path / "far" / "images", tmp_path / "near" / "er"

@@ -177,3 +177,7 @@ def test_sets_as_their_authors_publish_them(tmp_path, monkeypatch, capsys, kind)
     assert evaluate(folder, *options) == 0
     read = capsys.readouterr()
     assert "correct num: 1 , total num: 1" in read.out and "converted" not in read.err
+    assert f"note: {folder}: annotation.txt is read, not {name} of the set's authors beside it" in read.err
+    assert evaluate(folder / name, *options) == 0
+    read = capsys.readouterr()
+    assert "total num: 4" in read.out and f"converted from {name}" in read.err
