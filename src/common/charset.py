@@ -116,7 +116,7 @@ class Charset:
         out, such as marks of the writing direction, which people's files have beside Arabic and Hebrew words. A capital
         becomes the letter whose capital it is in the charset: with a Turkish one ``I`` becomes ``ı``. What the charset
         lacks becomes what it has for the same letter: its parts where accents are classes of their own, or another form
-        of it (a final sigma).
+        of it (a final sigma, an ordinary blank for a no-break one).
         """
         if text.isascii() and self._ascii_as_usual:
             return text if self.case_sensitive else text.lower()
@@ -219,6 +219,8 @@ class _Folding(dict):
     def _find(self, c: str) -> str:
         if c in self._has:
             return c
+        if unicodedata.category(c) == "Zs" and " " in self._has:
+            return " "  # a picture shows no difference: no-break, thin and ideographic blanks
         if not self._case_sensitive:
             # Only İ (I with a dot) has a lower case of two characters: i and a dot that i has already.
             lower = self.pairs.get(c) or c.lower()[0]
@@ -236,16 +238,17 @@ def normalise(text: str, charset: Charset) -> str:
     """The form in which truth and prediction are compared.
 
     A charset without upper-case letters and with nothing but [0-9a-z] follows the field's protocol: lower case, and
-    everything outside [0-9a-z] removed. Any other charset (case-sensitive, or with punctuation or another script) is
-    there to read just those characters, so its text is compared as it is, case folded only if the charset folds it:
-    a character that the charset lacks then makes the word wrong.
+    everything outside [0-9a-z] removed, once the letters that labels take for one of these (a dotless i) are it. Any
+    other charset (case-sensitive, or with punctuation or another script) is there to read just those characters, so its
+    text is compared as it is, case folded only if the charset folds it: a character that the charset lacks then makes
+    the word wrong.
 
     Examples:
         >>> normalise("Joe's", Charset("0123456789abcdefghijklmnopqrstuvwxyz"))
         'joes'
     """
     if not charset.case_sensitive and _ALPHANUMERIC.issuperset(charset.characters):
-        return _OUTSIDE_PROTOCOL.sub("", composed(text).lower())
+        return _OUTSIDE_PROTOCOL.sub("", charset.fold(text).lower())
     return charset.fold(text)
 
 

@@ -153,3 +153,21 @@ def test_white_space_behind_a_character(tmp_path):
 def test_texts_that_are_not_composed(tmp_path):
     charset = Charset(LATIN)
     assert normalise("Café", charset) == normalise("Café", charset) == "caf"
+
+
+def test_labels_and_truths_know_the_same_letters():
+    """What a label takes for a letter of the charset is that letter in a truth, too."""
+    charset = Charset("abcdefghijklmnopqrstuvwxyz0123456789")
+    characters = [*map(chr, range(0x3000)), *map(chr, range(0xA640, 0xAB70)), *map(chr, range(0xFB00, 0xFFF0))]
+    folded = [charset.fold(c) for c in characters]
+    assert {c: f for c, f in zip(characters, folded, strict=True)
+            if f and charset.unknown(f) == [] and normalise(c, charset) != f} == {}
+    assert normalise("\u017ft\u0131ll", charset) == charset.fold("\u017ft\u0131ll") == "still"
+
+
+def test_blanks_of_all_widths_are_one_class():
+    """French numbers have no-break blanks, Japanese words ideographic ones; the picture shows a blank."""
+    charset = Charset("abc ")
+    for blank in "\u00a0\u2009\u202f\u3000":
+        assert charset.fold(f"a{blank}B") == normalise(f"a{blank}B", charset) == "a b"
+        assert Charset("abc").unknown(f"a{blank}b") == [blank] and Charset(f"ab {blank}").fold(blank) == blank
