@@ -229,6 +229,16 @@ class _Folding(dict):
         return parts if c not in self._has and all(part in self._has for part in parts) else c
 
 
+def shows_nothing(text: str) -> bool:
+    r"""Whether no picture can show a text: it is empty, or of blanks and characters without ink alone.
+
+    Examples:
+        >>> shows_nothing(" \u200b"), shows_nothing(".")
+        (True, False)
+    """
+    return not "".join(text.split()).strip(_WITHOUT_INK)
+
+
 def composed(text: str) -> str:
     """A text in Unicode's composed form (NFC): a letter and its accents are one character where there is one."""
     return unicodedata.normalize("NFC", text)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from src.common.charset import shows_nothing
 from src.common.errors import DataError
 from src.common.files import read_lines, write_lines
 from src.data.source import UNFINISHED, companion
@@ -97,7 +98,7 @@ def annotation_path(output_dir: str, given: str) -> str:
 
 def word_fault(image: str, word: str) -> str:
     """Why a path and a word cannot become a line of an annotation; '' if they can."""
-    if not word:
+    if shows_nothing(word):
         return "the word is empty"
     return "image name or word holds a tab or a line break" if set(image + word) & set("\t\r\n") else ""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from src.common.charset import shows_nothing
 from src.common.errors import ConfigError, DataError
 from src.common.progress import Progress
 from src.common.system import available_cores
@@ -146,7 +147,7 @@ def _read(source: WordSource, items: np.ndarray, first: int, check: bool,
         for place, item in enumerate(items[start:start + _CHUNK].tolist(), start):
             data = b""
             try:
-                if not source.text(item).strip():
+                if shows_nothing(source.text(item)):
                     raise DataError("the word is empty")
                 data = source.read(item)
                 if check:

@@ -283,9 +283,9 @@ def test_options_reach_the_list(tmp_path):
 
 
 def test_an_empty_word_does_not_become_part_of_an_lmdb(tmp_path):
-    for name in "abc":
+    for name in "abcde":
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((20, 60, 3), 99, np.uint8))
-    put(tmp_path, gt__txt="a.png\tNew\nb.png\t\nc.png\tx\n")
+    put(tmp_path, gt__txt="a.png\tNew\nb.png\t\nc.png\tx\nd.png\t\u200b\ne.png\t\u3000\u200e\n")
     assert convert_lmdb(["-d", "list", "-p", str(tmp_path), "-o", str(tmp_path / "out")]) == 3
     assert [word for _, word in read(tmp_path / "out", "lmdb")] == ["New", "x"]
-    assert "the word is empty" in (tmp_path / "out" / "report.txt").read_text()
+    assert (tmp_path / "out" / "report.txt").read_text().count("the word is empty") == 3
