@@ -1,4 +1,5 @@
 """The C++ program on the CPU, with MindSpore Lite's runtime: the whole chain from image files to scores and texts."""
+import json
 import os
 import re
 import shutil
@@ -260,7 +261,9 @@ def test_broken_models_are_an_error(program, models, dataset, tmp_path):
 def test_models_that_do_not_fit_are_an_error(program, models, dataset, tmp_path):
     folder = dataset[0]
     model = shutil.copy(models.file(1), tmp_path / "m.mindir")
-    facts = (models.folder / "batch_1.mindir.json").read_text()
+    facts = json.loads((models.folder / "batch_1.mindir.json").read_text())
+    # Without its checksums, which would tell of the changes first.
+    facts = json.dumps({name: value for name, value in facts.items() if not name.startswith("checksum")}, indent=2)
     for text, message in (
         (facts.replace('"image_width": 100', '"image_width": 160'), "not (1, 3, 32, 160) as its JSON file says"),
         (facts.replace(CHARACTERS, "abc").replace("37", "4").replace('k": 36', 'k": 3'), "scores of 37 classes, but"),
