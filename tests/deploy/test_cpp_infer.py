@@ -52,17 +52,18 @@ class Models:
         net = build_network(checkpoint.model_version, checkpoint.class_num, checkpoint.hidden_size)
         load_weights(net, checkpoint)
         self.temperature = checkpoint.info.get("temperature", 1.0)
+        self.spec = InputSpec(width=int(checkpoint.info.get("image_width", 100)))
         self.forward = network_forward(net, 16)
 
     def file(self, batch):
         from src.deploy.mindir.lite_export import export_for_lite
 
         path = self.folder / f"batch_{batch}.mindir"
-        return path if path.is_file() else export_for_lite(self.checkpoint, path, batch, 100)
+        return path if path.is_file() else export_for_lite(self.checkpoint, path, batch, self.spec.width)
 
     def logits(self, paths) -> np.ndarray:
         """(T, N, C), by this MindSpore."""
-        batches = [self.forward(to_batch([read_image(path) for path in paths[first:first + 16]], InputSpec()))
+        batches = [self.forward(to_batch([read_image(path) for path in paths[first:first + 16]], self.spec))
                    for first in range(0, len(paths), 16)]
         return np.concatenate(batches, axis=1)
 
@@ -194,7 +195,8 @@ def test_svt_accuracy_equals_eval(lite, shared_data, pretrained, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
     done = subprocess.run([sys.executable, "eval.py", f"--checkpoint_path={pretrained}", "--device_target=CPU",
                            "--eval_dataset=svt", f"--eval_dataset_path={svt}", f"--save_predictions={table}",
-                           "--show_progress=never"], cwd=REPO, env=environment, capture_output=True, text=True)
+                           "--show_progress=never", "--long_width=0"],  # the C++ program has one width
+                          cwd=REPO, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     expected = next(line for line in done.stdout.splitlines() if line.startswith("correct num: "))
     assert expected.endswith("total num: 647")
