@@ -56,9 +56,14 @@ def forward_of(name: str, folder: Path, checkpoint: str, threads: int,
                batch: int) -> Callable[[np.ndarray], np.ndarray]:
     """Loads a network as a function from images (N, 3, 32, width) to class scores (T, N, C)."""
     if name in ("onnx", "int8"):
-        from src.deploy.onnx.network import OnnxNetwork
+        import onnxruntime
 
-        return OnnxNetwork(folder / ("crnn.onnx" if name == "onnx" else "crnn_int8.onnx"), threads=threads)
+        options = onnxruntime.SessionOptions()  # one call on all threads; this project's programs take a call a thread
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(folder / ("crnn.onnx" if name == "onnx" else "crnn_int8.onnx"), options,
+                                               providers=["CPUExecutionProvider"])
+        images = session.get_inputs()[0].name
+        return lambda batch: session.run(None, {images: batch})[0]
     if name == "eval":
         from src.model_utils.config import load_config
 
