@@ -53,17 +53,21 @@ def draw_annotation(folder: str, lines: int) -> None:
 
 
 def draw_words(folder: str, count: int, files: int = 4000) -> None:
-    """A set of ``count`` lines that share ``files`` JPEG files of the size of MJSynth's."""
+    """A set of ``count`` JPEG files of the size of MJSynth's: ``files`` pictures, each under several names."""
     rng = np.random.default_rng(0)
     lines = []
-    for i in range(files):
+    files = min(files, count)
+    for i in range(count):
+        name = f"{i % 40}/{i}.jpg"
+        lines.append(f"{name}\tw{i % files}\n")
+        if i >= files:  # a link: a file that is listed twice counts once
+            os.link(Path(folder, lines[i % files].split("\t")[0]), Path(folder, name))
+            continue
         image = np.full((31, int(rng.integers(50, 160)), 3), int(rng.integers(90, 250)), np.uint8)
         cv2.putText(image, f"w{i}", (4, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (20, 40, 60), 2)
         image = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
         Path(folder, str(i % 40)).mkdir(exist_ok=True)
-        cv2.imwrite(f"{folder}/{i % 40}/{i}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 75])
-    for i in rng.integers(0, files, count).tolist():
-        lines.append(f"{i % 40}/{i}.jpg\tw{i}\n")
+        cv2.imwrite(f"{folder}/{name}", image, [cv2.IMWRITE_JPEG_QUALITY, 75])
     Path(folder, "annotation.txt").write_text("".join(lines), encoding="utf-8")
 
 

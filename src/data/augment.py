@@ -1,10 +1,11 @@
 """Augmentation of training images: one geometric mapping into the network's input, then blur, noise, colour and JPEG.
 
-An image is changed at the size at which the network sees it, so that the cost does not depend on its own size: about
-100 microseconds. Only OpenCV and NumPy are needed.
+An image is changed at the size at which the network sees it, so that the cost does not depend on its own size: about 60
+microseconds. What an image gets is computed for several at once, since a call of NumPy costs more than its numbers.
+Only OpenCV and NumPy are needed.
 """
-import itertools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import cv2
@@ -14,8 +15,10 @@ from src.common.errors import ConfigError
 from src.data.options import AugmentOptions
 from src.data.preprocess import InputSpec
 
-# Random numbers an image takes for each group of effects; always as many, so that no effect changes the next one.
-_DRAWS = {"map": 22, "soften": 3, "pixels": 5, "colour": 8}
+DRAWS = 38
+"""Random numbers that an image takes."""
+# The places of each group of effects among them; always the same, so that no effect changes the next one.
+_MAP, _SOFTEN, _PIXELS, _COLOURS = slice(22), slice(22, 25), slice(25, 30), slice(30, DRAWS)
 _GEOMETRY_SHARE = 0.5  # share of the images that each effect is drawn for
 _SHARPNESS_SHARE = 0.4  # blur or shrink, never both
 _PIXEL_SHARE = 0.25  # noise; jpeg
@@ -26,9 +29,12 @@ _INWARD = 0.4  # part of `crop` that may be cut off; the rest of the way is outw
 _NOISE_SIGMA = 40.0  # of the stored noise
 _NOISE_OF_CONTRAST = 0.4  # noise goes no further than that share of the image's own standard deviation
 _LINE = np.linspace(0, 1, 33)  # places along the word at which a bent base line is computed
+_TOGETHER = 16  # images whose places are computed at once: as many as the processor's cache holds
 _GREY = np.array([[0.114, 0.587, 0.299]] * 3)  # BGR to grey ...
 _COLOUR = np.eye(3) - _GREY  # ... and what the grey lacks
 _LONGEST_SIDE = 32000  # cv2.remap cannot address more
+
+_Projections = Sequence[Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,9 @@ def create_augment(options: AugmentOptions, spec: InputSpec) -> "Augmenter | Non
 
 
 class Augmenter:
-    """Changes one image at a time; safe to use from several threads.
+    """Changes images, one or several in a call; safe to use from several threads.
 
-    The image is mapped once, from its own pixels to the network's input: the word is turned, sheared, tilted and bent,
+    An image is mapped once, from its own pixels to the network's input: the word is turned, sheared, tilted and bent,
     and the box around the result, moved a little, is what the network gets. Like the resizing of evaluation the mapping
     is bilinear without antialiasing.
 
@@ -129,7 +135,6 @@ class Augmenter:
         self.strengths, self.spec = strengths, spec
         # With keep_ratio one that is too wide is handed on as such, so that it is counted as any other.
         self._widest = 2 * spec.largest_width if spec.keep_ratio else spec.width
-        self._grid = np.stack(np.meshgrid(np.arange(self._widest), np.arange(spec.height)), -1).astype(np.float32)
         noise = np.random.default_rng(20160).normal(128, _NOISE_SIGMA, 3 * spec.height * self._widest + (1 << 17))
         self._noise = np.clip(np.rint(noise), 0, 255).astype(np.uint8)
 
@@ -144,69 +149,81 @@ class Augmenter:
             (height, width, 3) uint8 BGR, the size of the network's input; with ``keep_ratio`` the width that the
             image's ratio gives, before padding.
         """
-        if max(image.shape) > _LONGEST_SIDE:
-            factor = _LONGEST_SIDE / max(image.shape)
-            rows, columns = image.shape[:2]
-            image = cv2.resize(image, (max(1, round(columns * factor)), max(1, round(rows * factor))))
-        draws = iter(rng.random(sum(_DRAWS.values())).tolist())
-        draw = {group: list(itertools.islice(draws, count)) for group, count in _DRAWS.items()}
-        result = self._soften(self._map(image, draw["map"]), image.shape, draw["soften"])
-        matrix = self._colour_matrix(result, draw["colour"])
-        if matrix is not None:
-            result = cv2.transform(result, matrix)
-        return self._degrade(result, draw["pixels"])
+        return self.several([image], rng.random((1, DRAWS)))[0]
 
-    def _map(self, image: np.ndarray, draw: list[float]) -> np.ndarray:
-        """All geometry and the resizing to the input, in one mapping."""
-        s, (rows, columns) = self.strengths, image.shape[:2]
-        sway = [2 * value - 1 for value in draw[:17]]  # -1 to 1
-        on = [value < _GEOMETRY_SHARE for value in draw[17:]]
-        side = min(rows, columns)
-        steepest = math.atan(_LARGEST_RISE * rows / columns)
-        angle = on[0] * sway[0] * min(math.radians(s.rotation), steepest)
-        slant = math.tan(on[1] * sway[1] * math.radians(s.shear))
+    def several(self, images: Sequence[np.ndarray], draws: np.ndarray) -> list[np.ndarray]:
+        """Augments images; what becomes of one does not depend on the others.
+
+        Args:
+            images: n as for a call, of any sizes.
+            draws: (n, DRAWS) float64, random numbers from 0 to 1.
+
+        Returns:
+            n arrays as a call gives.
+        """
+        results: list[np.ndarray] = []
+        for first in range(0, len(images), _TOGETHER):
+            own = slice(first, first + _TOGETHER)
+            results += self._together([_addressable(image) for image in images[own]], draws[own])
+        return results
+
+    def _together(self, images: list[np.ndarray], draws: np.ndarray) -> list[np.ndarray]:
+        results = self._mapped(images, draws[:, _MAP])
+        soften = draws[:, _SOFTEN].tolist()
+        results = [self._soften(result, image.shape, draw)
+                   for result, image, draw in zip(results, images, soften, strict=True)]
+        for number, matrix in self._colour_matrices(results, draws[:, _COLOURS]):
+            results[number] = cv2.transform(results[number], matrix)
+        pixels = draws[:, _PIXELS].tolist()
+        return [self._degrade(result, draw) for result, draw in zip(results, pixels, strict=True)]
+
+    def _mapped(self, images: list[np.ndarray], draws: np.ndarray) -> list[np.ndarray]:
+        """All geometry and the resizing to the input, in one mapping of each image."""
+        s = self.strengths
+        rows, columns = np.array([image.shape[:2] for image in images], np.float64).T
+        sway = 2 * draws[:, :17].T - 1  # -1 to 1
+        on = draws[:, 17:].T < _GEOMETRY_SHARE
+        side = np.minimum(rows, columns)
+        steepest = np.arctan(_LARGEST_RISE * rows / columns)
+        angle = on[0] * sway[0] * np.minimum(math.radians(s.rotation), steepest)
+        slant = np.tan(on[1] * sway[1] * math.radians(s.shear))
         tilt = on[2] * s.perspective * side
         bend = on[3] * sway[2] * s.curve
         margin = on[4] * s.crop * side
 
-        cos, sin = math.cos(angle), math.sin(angle)
-        half_x, half_y = columns / 2, rows / 2
-        corners_x, corners_y = [], []
-        for k, (x, y) in enumerate(((-half_x, -half_y), (half_x, -half_y), (half_x, half_y), (-half_x, half_y))):
-            x += slant * y
-            # A corner moves less along the word than across it: letters at the ends must not be pressed together.
-            corners_x.append(cos * x - sin * y + 0.5 * tilt * sway[3 + k])
-            corners_y.append(sin * x + cos * y + tilt * sway[7 + k])
-        left, top, right, bottom = min(corners_x), min(corners_y), max(corners_x), max(corners_y)
+        cos, sin = np.cos(angle), np.sin(angle)
+        y = np.multiply.outer((-0.5, -0.5, 0.5, 0.5), rows)
+        x = np.multiply.outer((-0.5, 0.5, 0.5, -0.5), columns) + slant * y
+        # A corner moves less along the word than across it: letters at the ends must not be pressed together.
+        corners_x, corners_y = cos * x - sin * y + 0.5 * tilt * sway[3:7], sin * x + cos * y + tilt * sway[7:11]
+        left, top, right, bottom = corners_x.min(0), corners_y.min(0), corners_x.max(0), corners_y.max(0)
         # Arcs and waves: a quarter to three quarters of a period, at any phase.
         phase, turns = math.pi * sway[11], math.pi * (1 + 0.5 * sway[12])
-        wave = None
-        if bend:
-            wave = np.sin(_LINE * turns + phase)
-            low, high = float(wave.min()), float(wave.max())
-            wave = (wave - (low + high) / 2) * (bend * rows / max(high - low, 0.5))
-            reach = abs(bend) * rows * min(1, (high - low) / 0.5) / 2
-            top, bottom = top - reach, bottom + reach
+        wave = np.sin(np.multiply.outer(turns, _LINE) + phase[:, None])
+        low, high = wave.min(1), wave.max(1)
+        rise = bend * rows / np.maximum(high - low, 0.5)
+        wave = (wave - (low + high)[:, None] / 2) * rise[:, None]
+        reach = np.abs(rise) * (high - low) / 2
+        top, bottom = top - reach, bottom + reach
         # More outwards than inwards: what is cut off is lost to the reader.
-        edges = [margin * value * (1 if value > 0 else _INWARD) for value in sway[13:]]
+        edges = margin * sway[13:] * np.where(sway[13:] > 0, 1, _INWARD)
         left, top, right, bottom = left - edges[0], top - edges[1], right + edges[2], bottom + edges[3]
 
-        height, width = self.spec.height, self.spec.width
-        if self.spec.keep_ratio:
-            width = min(max(1, round(height * (right - left) / (bottom - top))), self._widest)
-        step_x, step_y = (right - left) / width, (bottom - top) / height
-        corners = np.array([corners_x, corners_y], np.float32).T
-        source = np.array([(0, 0), (columns, 0), (columns, rows), (0, rows)], np.float32)
-        # From the middle of a pixel of the input to the plane of `corners`, from there to the source and its pixels.
-        to_plane = np.array([(step_x, 0, left + step_x / 2), (0, step_y, top + step_y / 2), (0, 0, 1)])
-        matrix = cv2.getPerspectiveTransform(corners, source) @ to_plane
-        matrix[:2] -= 0.5 * matrix[2]
-        points = self._grid[:, :width]
-        if wave is not None:
-            points = points.copy()
-            points[..., 1] -= np.interp(self._grid[0, :width, 0], _LINE * (width - 1), wave / step_y)
-        points = cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix).reshape(height, width, 2)
-        return cv2.remap(image, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        projections = _rectangle_of_quadrilateral(corners_x, corners_y, columns, rows)
+        box = (left, top, right, bottom)
+        if not self.spec.keep_ratio:
+            places = list(zip(*_places(projections, box, wave, self.spec.width, self.spec.height), strict=True))
+        else:  # each has a width of its own
+            ratios = (right - left) / (bottom - top)
+            places = []
+            for i, ratio in enumerate(ratios.tolist()):
+                width = min(max(1, round(self.spec.height * ratio)), self._widest)
+                own = slice(i, i + 1)
+                x, y = _places([[part[own] for part in row] for row in projections], [edge[own] for edge in box],
+                               wave[own], width, self.spec.height)
+                places.append((x[0], y[0]))
+        return [cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                for image, (x, y) in zip(images, places, strict=True)]
 
     def _soften(self, image: np.ndarray, shape: tuple[int, ...], draw: list[float]) -> np.ndarray:
         """Blur or lower resolution; an image that came with few pixels is spared."""
@@ -229,22 +246,24 @@ class Augmenter:
                               interpolation=cv2.INTER_LINEAR if draw[2] < 0.5 else cv2.INTER_CUBIC)
         return image
 
-    def _colour_matrix(self, image: np.ndarray, draw: list[float]) -> np.ndarray | None:
-        """(3, 4) matrix of one affine change of the colours around the image's mean; None where they stay."""
-        negative = draw[0] < self.strengths.invert
-        strength = self.strengths.colour if draw[1] < _COLOUR_SHARE else 0.0
-        if not strength and not negative:
-            return None
-        sway = strength * (2 * np.array(draw[2:]) - 1)
-        mean = np.array(cv2.mean(image)[:3])
-        saturation = 1 + sway[0]
-        gains = (1 + sway[1]) * (1 + 0.3 * sway[2:5])
-        matrix, centre = gains[:, None] * (_GREY + saturation * _COLOUR), mean * (1 + 0.5 * sway[5])
-        if negative:
-            matrix, centre = -matrix, 255 - centre
-        result = np.empty((3, 4))
-        result[:, :3], result[:, 3] = matrix, centre - matrix @ mean
-        return result
+    def _colour_matrices(self, images: list[np.ndarray], draws: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Number, and (3, 4) matrix of one affine change of the colours around the mean, of images that change."""
+        strength = np.where(draws[:, 1] < _COLOUR_SHARE, self.strengths.colour, 0.0)
+        sign = np.where(draws[:, 0] < self.strengths.invert, -1.0, 1.0)
+        changed = np.flatnonzero((strength > 0) | (sign < 0))
+        if not len(changed):
+            return
+        strength, sign = strength[changed], sign[changed]
+        sway = strength * (2 * draws[changed, 2:].T - 1)
+        gains = sign * (1 + sway[1]) * (1 + 0.3 * sway[2:5])
+        means = np.array([cv2.mean(images[number])[:3] for number in changed.tolist()])
+        result = np.empty((len(changed), 3, 4))
+        matrix = np.multiply(gains.T[:, :, None], _GREY + (1 + sway[0])[:, None, None] * _COLOUR, result[:, :, :3])
+        centre = np.where(sign < 0, 255.0, 0.0)[:, None] + means * (sign * (1 + 0.5 * sway[5]))[:, None]
+        # Written out: a product of matrices may sum in another order where there are more of them.
+        spread = matrix[:, :, 0] * means[:, :1] + matrix[:, :, 1] * means[:, 1:2] + matrix[:, :, 2] * means[:, 2:]
+        result[:, :, 3] = centre - spread
+        yield from zip(changed.tolist(), result, strict=True)
 
     def _degrade(self, image: np.ndarray, draw: list[float]) -> np.ndarray:
         """Noise and JPEG."""
@@ -259,3 +278,76 @@ class Augmenter:
             quality = max(1, round(95 - s.jpeg * draw[4]))
             image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
         return image
+
+
+def _addressable(image: np.ndarray) -> np.ndarray:
+    """The image, made smaller where its sides are longer than the mapping can address."""
+    longest = max(image.shape)
+    if longest <= _LONGEST_SIDE:
+        return image
+    rows, columns = (max(1, round(length * _LONGEST_SIDE / longest)) for length in image.shape[:2])
+    return cv2.resize(image, (columns, rows))
+
+
+def _rectangle_of_quadrilateral(x: np.ndarray, y: np.ndarray, width: np.ndarray, height: np.ndarray) -> _Projections:
+    """The projective maps that take quadrilaterals to rectangles at the origin.
+
+    Args:
+        x: (4, n) the corners of the quadrilaterals: those that go to (0, 0), (width, 0), (width, height), (0, height).
+        y: likewise.
+        width: (n,) of the rectangles.
+        height: likewise.
+
+    Returns:
+        The rows of n matrices (3, 3), each of three arrays (n,), by which (x, y, 1) is multiplied.
+    """
+    # From the unit square to the quadrilateral, after Heckbert (1989), then its inverse.
+    x1, x2, x3 = x[1] - x[2], x[3] - x[2], x[0] - x[1] + x[2] - x[3]
+    y1, y2, y3 = y[1] - y[2], y[3] - y[2], y[0] - y[1] + y[2] - y[3]
+    area = x1 * y2 - x2 * y1
+    g, h = (x3 * y2 - x2 * y3) / area, (x1 * y3 - x3 * y1) / area
+    a, b, c = x[1] - x[0] + g * x[1], x[3] - x[0] + h * x[3], x[0]
+    d, e, f = y[1] - y[0] + g * y[1], y[3] - y[0] + h * y[3], y[0]
+    scale = 1 / (a * e - b * d)
+    across, along = width * scale, height * scale
+    return ((across * (e - f * h), across * (c * h - b), across * (b * f - c * e)),
+            (along * (f * g - d), along * (a - c * g), along * (c * d - a * f)),
+            (scale * (d * h - e * g), scale * (b * g - a * h), np.ones_like(g)))
+
+
+def _places(projections: _Projections, box: Sequence[np.ndarray], wave: np.ndarray, width: int,
+            height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where in its source each pixel of the input comes from.
+
+    Args:
+        projections: of n images from the plane to the source, see :func:`_rectangle_of_quadrilateral`.
+        box: left, top, right and bottom edge of what the input shows of the plane, each (n,).
+        wave: (n, 33) how far the base line lies too low, along the word.
+        width: of the input.
+        height: likewise.
+
+    Returns:
+        Column and row of the source's pixels, each (n, height, width) float32.
+    """
+    left, top, right, bottom = box
+    step_x, step_y = (right - left) / width, (bottom - top) / height
+    # Between the places of the line, for each column; the last column lies at the last place.
+    place = np.arange(width) * ((len(_LINE) - 1) / max(width - 1, 1))
+    before = np.minimum(place.astype(np.intp), len(_LINE) - 2)
+    part = place - before
+    x = left[:, None] + step_x[:, None] * (np.arange(width) + 0.5)
+    lift = wave[:, before] * (1 - part) + wave[:, before + 1] * part
+    y = top[:, None] + step_y[:, None] * (np.arange(height) + 0.5)
+    # Numerators and denominator are each a sum of something that depends on the column and something on the row.
+    by_column, by_row = [], []
+    for of_x, of_y, constant in projections:
+        by_column.append(of_x[:, None] * x - of_y[:, None] * lift + constant[:, None])
+        by_row.append(of_y[:, None] * y)
+    for sums in (by_column, by_row):  # the middle of a pixel is at a half in the plane, whole in the source
+        sums[:2] = [numerator - 0.5 * sums[2] for numerator in sums[:2]]
+    source_x, source_y, divisor = (np.add(row.astype(np.float32)[:, :, None], column.astype(np.float32)[:, None])
+                                   for column, row in zip(by_column, by_row, strict=True))
+    np.divide(np.float32(1), divisor, divisor)
+    source_x *= divisor
+    source_y *= divisor
+    return source_x, source_y

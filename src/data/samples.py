@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from src.common.errors import DataError
+from src.data.augment import DRAWS, Augmenter
 from src.data.preprocess import InputSpec, decode_image, resize
 from src.data.source import WordSource
 
@@ -14,6 +15,7 @@ Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 # Numbers of unreadable images with the reasons, ``repeated`` and ``squeezed`` of a worker process.
 WorkerReport = tuple[list[tuple[int, str]], int, int]
 
+_TOGETHER = 16  # images that are held as they came until they are resized
 _NAMED_WARNINGS = 100  # further corrupted images are counted and kept in the list, but no longer printed one by one
 
 
@@ -50,9 +52,14 @@ class SampleReader:
             epoch: its number.
             first: place of the first of them in the order.
         """
-        loaded = ((self.load(position, epoch, place), position) for place, position in enumerate(planned, first))
-        good = [(image, position) for image, position in loaded if image is not None]
-        return [image for image, _ in good], [position for _, position in good]
+        images: list[np.ndarray] = []
+        positions: list[int] = []
+        for start in range(0, len(planned), _TOGETHER):
+            part = planned[start:start + _TOGETHER]
+            found, read = self._load(part, epoch, range(first + start, first + start + len(part)))
+            images += found
+            positions += read
+        return images, positions
 
     def fill_up(self, images: list, positions: list, order: np.ndarray, epoch: int, step: int, steps: int,
                 batch_size: int) -> None:
@@ -70,21 +77,40 @@ class SampleReader:
         for place, repeats in itertools.chain(spare, following):
             if len(images) == batch_size:
                 return
-            image = self.load(order[place], epoch, place)
-            if image is None:
+            found, _ = self._load(order[place:place + 1], epoch, [place])
+            if not found:
                 failed += 1
                 if failed > 1000 + 10 * batch_size:
                     return
                 continue
-            images.append(image)
+            images += found
             positions.append(order[place])
             if repeats:
                 with self._lock:
                     self.repeated += 1
 
-    def load(self, position: int, epoch: int, place: int) -> np.ndarray | None:
-        """The resized image of one sample, not yet padded; None where it cannot be read; (height, width, 3) uint8."""
-        number = int(self._numbers[position])
+    def _load(self, planned: Sequence[int] | np.ndarray, epoch: int,
+              places: Sequence[int]) -> tuple[list[np.ndarray], list[int]]:
+        """Resized images, not yet padded, (height, width, 3) uint8 each, and positions of the samples that are read."""
+        images, positions, good_places = [], [], []
+        for position, place in zip(planned, places, strict=True):
+            image = self._decoded(int(self._numbers[position]))
+            if image is not None:
+                images.append(image)
+                positions.append(position)
+                good_places.append(place)
+        if self.augment is not None:
+            images = self._augmented(self.augment, images, [self._numbers[position] for position in positions], epoch,
+                                     good_places)
+        if self.spec.keep_ratio:
+            squeezed = sum(self.spec.fitted_width(image) > self.spec.widths[-1] for image in images)
+            if squeezed:
+                with self._lock:
+                    self.squeezed += squeezed
+        return [resize(image, self.spec) for image in images], positions
+
+    def _decoded(self, number: int) -> np.ndarray | None:
+        """One image as it is in the set; None where it cannot be read."""
         if number in self._unreadable:
             return None
         try:
@@ -93,18 +119,28 @@ class SampleReader:
             self.note(number, str(error))
             return None
         try:
-            image = decode_image(data)
+            return decode_image(data)
         except DataError as error:
             self.note(number, f"{self.source.location(number)}: {error}")
             return None
-        if self.augment is not None:
-            # Philox takes its key as it is; the seed sequence of default_rng takes half as long again.
-            key = np.array([(self.seed % 2**32) << 32 | epoch % 2**32, place % 2**32 << 32 | number], np.uint64)
-            image = self.augment(image, np.random.Generator(np.random.Philox(key=key)))
-        if self.spec.keep_ratio and self.spec.fitted_width(image) > self.spec.widths[-1]:
-            with self._lock:
-                self.squeezed += 1
-        return resize(image, self.spec)
+
+    def _augmented(self, augment: Augment, images: list[np.ndarray], numbers: list[int], epoch: int,
+                   places: list[int]) -> list[np.ndarray]:
+        # Philox takes its key as it is; the seed sequence of default_rng takes half as long again.
+        keys = [np.array([(self.seed % 2**32) << 32 | epoch % 2**32, place % 2**32 << 32 | int(number)], np.uint64)
+                for number, place in zip(numbers, places, strict=True)]
+        if not isinstance(augment, Augmenter):
+            return [augment(image, np.random.Generator(np.random.Philox(key=key)))
+                    for image, key in zip(images, keys, strict=True)]
+        # The same numbers as from a new generator for each image, which takes four times as long to make.
+        philox = np.random.Philox(key=0)
+        generator, state = np.random.Generator(philox), philox.state
+        draws = np.empty((len(images), DRAWS))
+        for row, key in zip(draws, keys, strict=True):
+            state["state"]["key"] = key
+            philox.state = state
+            generator.random(out=row)
+        return augment.several(images, draws)
 
     def note(self, number: int, reason: str) -> None:
         """Counts an unreadable image and names it, once."""

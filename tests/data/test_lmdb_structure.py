@@ -1,4 +1,5 @@
 """The look through an LMDB file before the lmdb library maps it."""
+import random
 import struct
 
 import lmdb
@@ -88,6 +89,39 @@ def test_lmdb_gets_no_damaged_file(tmp_path, monkeypatch, change):
     monkeypatch.setattr(src.data.lmdb_source.lmdb, "open", lambda *_, **__: pytest.fail("it was opened"))
     with pytest.raises(DataError, match="data.mdb is no LMDB file, or a broken one"):
         Database(str(path.parent)).environment()
+
+
+def verdict(path) -> str | None:
+    try:
+        check_structure(path)
+    except LmdbFileError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("size", [300, 1500, 6000])
+def test_few_nodes_are_judged_as_many(tmp_path, monkeypatch, size):
+    """Leaves of a few nodes are checked in plain Python, others by NumPy: the same files must be refused."""
+    path = write(tmp_path / "d", 12, size)
+    sound, rng = path.read_bytes(), random.Random(size)
+    pages = list(leaves_of(sound))
+    refused = 0
+    for _ in range(1500):
+        data = bytearray(sound)
+        at = PAGE * rng.choice(pages)
+        lower = struct.unpack_from("<H", data, at + 12)[0]
+        node = at + rng.choice(struct.unpack_from(f"<{(lower - 16) // 2}H", data, at + 16))
+        # Somewhere in the head, the table, or one of the nodes with the page that its value begins at.
+        place = rng.choice([rng.randrange(at, at + lower), rng.randrange(node, min(node + 31, at + PAGE))])
+        data[place] = rng.choice([0, 1, 2, 7, 255, rng.randrange(256), data[place] ^ 1 << rng.randrange(8)])
+        path.write_bytes(data)
+        found = []
+        for few in (0, 1000):
+            monkeypatch.setattr(lmdb_structure, "_FEW", few)
+            found.append(verdict(path))
+        assert (found[0] is None) == (found[1] is None), (place, data[place], found)
+        refused += found[0] is not None
+    assert 300 < refused < 1450
 
 
 def test_a_branch_that_leads_to_itself(tmp_path):
