@@ -103,7 +103,7 @@ def train(count: int, folder: Path) -> list[Sample]:
         "--device_target=CPU", "--train_dataset=synth", "--train_eval_dataset=synth", "--run_eval=True",
         "--eval_start_epoch=1", "--eval_interval=10", f"--epoch_size={-(-count // steps)}", "--hidden_size=16",
         "--per_print_time=10", "--keep_checkpoint_max=3", "--optimizer=adamw", "--learning_rate=0.001",
-        "--show_progress=never", "--num_parallel_workers=2"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        "--show_progress=never", "--num_parallel_workers=2", "--image_width=48"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"})
     samples: list[Sample] = []
     for line in lines_of(process):

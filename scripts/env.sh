@@ -93,13 +93,20 @@ install_requirements() {
   done
 }
 
-# project_python: prints the interpreter to run the project with.
+# project_python: prints the interpreter to run the project with; says what to do where the system's lacks packages.
 project_python() {
+  local missing
   if [ -n "${CRNN_PYTHON:-}" ]; then
     printf '%s\n' "$CRNN_PYTHON"
   elif [ -x "$VENV/bin/python" ]; then
     printf '%s\n' "$VENV/bin/python"
   elif command -v python3 >/dev/null; then
+    missing=$(python3 -c 'import importlib.util as u
+print(*(name for name in ("cv2", "numpy", "yaml") if u.find_spec(name) is None))' 2>/dev/null || true)
+    if [ -n "$missing" ]; then
+      say "note: $VENV does not exist, so $(command -v python3) is used, which lacks ${missing// /, }; make it with" \
+        "bash scripts/quickstart.sh, or name an interpreter that has requirements.txt: CRNN_PYTHON=FILE"
+    fi
     printf '%s\n' python3
   else
     die "no Python found; run: bash scripts/quickstart.sh"

@@ -19,6 +19,16 @@ def is_running(number: int, began: float = 0.0) -> bool:
         return False
 
 
+def is_stopped(number: int) -> bool:
+    """Whether a process, or one that came from it, is stopped: by SIGSTOP, Ctrl-Z, or a debugger."""
+    stopped = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    try:
+        process = psutil.Process(number)
+        return any(one.status() in stopped for one in (process, *process.children(recursive=True)))
+    except psutil.NoSuchProcess:
+        return False
+
+
 def this_process() -> list:
     """Number and beginning of this process, for :func:`is_running`, as JSON can hold it."""
     return [os.getpid(), psutil.Process().create_time()]

@@ -15,7 +15,7 @@ from src.common.errors import ConfigError
 from src.distributed import rank_process
 from src.distributed.environment import RANK
 from src.distributed.host_link import HostLink
-from src.distributed.processes import descendants, is_running
+from src.distributed.processes import descendants, is_running, is_stopped
 
 TAIL_LINES = 20
 FAILURE_SECONDS = 10  # for the other ranks to end after one failed; they mostly hang in a collective operation
@@ -183,8 +183,16 @@ class Launch:
             log = max(self.notes.glob("*.log"), key=lambda path: path.stat().st_size, default=log)
         if log.is_file():
             say(*(f"| {line}" for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]))
+        if stopped := [name for name in self._running() if is_stopped(self.states[name].pid)]:
+            say(f"note: rank {', '.join(stopped)} is stopped (SIGSTOP, or a debugger), and the others waited for it")
         self._end_ranks()
+        if left := self._running():
+            say(f"note: rank {', '.join(left)} did not end and is killed")
         return code
+
+    def _running(self) -> list[str]:
+        """The ranks that have started and not ended."""
+        return [name for name in self.names if name in self.states and self.states[name].code is None]
 
     def _end_ranks(self) -> None:
         """Asks the ranks to end and gives them a little time for it."""

@@ -251,6 +251,17 @@ def test_a_rank_that_is_killed_and_others_that_do_not_listen(runs):
     assert not runs.left()
 
 
+def test_a_rank_that_hangs_is_named(runs):
+    """It is stopped; another one gives up, as MindSpore's collective operators do, and ends the run."""
+    log = str(runs.folder / "part1" / "log.txt")
+    plan = {"0": ["says", [log, "argv"], "sleep", 0.5, "print", "no answer", "exit", 2], "1": ["kill", signal.SIGSTOP]}
+    code, _, err = runs.run("rank_table", plan, CRNN_STOP_SECONDS="1")
+    assert code == 2 and "error: rank 0 failed with exit code 2" in err and "| no answer" in err
+    assert err.endswith("note: rank 1 is stopped (SIGSTOP, or a debugger), and the others waited for it\n"
+                        "note: rank 1 did not end and is killed\n")
+    assert not runs.left()
+
+
 def test_the_cause_is_named_before_its_effects(runs):
     pid = str(runs.folder / "pid of 1")
     code, _, err = runs.run("rank_table", {"0": ["ended", pid, "exit", 1], "1": ["sleep", 0.3, "pid", pid, "exit", 2]})

@@ -370,3 +370,24 @@ def test_two_processes_end_cleanly_on_sigterm(checkout):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 143, out + err
     assert list((checkout.root / "train_parallel0/output/ckpt").glob("*.ckpt"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_hangs_ends_the_run(checkout, rank):
+    """MindSpore 2.10 notices a stopped process by its heartbeat: 45 s after SIGSTOP on two quiet cores."""
+    process = checkout.start(MANY, "synth", "set", "CPU", *TINY, "--epoch_size=1000")
+    log = checkout.root / "train_parallel0/log.txt"
+    until = time.monotonic() + 600
+    while process.poll() is None and not (log.exists() and "epoch: 2 step: 1" in log.read_text()):
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    for pid in programs(checkout):
+        if f"RANK_ID={rank}" in read(f"/proc/{pid}/environ"):
+            os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=180)
+    print(f"rank {rank} stopped: ended after {time.monotonic() - began:.1f} s, exit code {process.returncode}\n{err}")
+    assert process.returncode != 0
+    assert f"note: rank {rank} is stopped (SIGSTOP, or a debugger), and the others waited for it" in err
+    assert not programs(checkout)

@@ -178,6 +178,32 @@ def test_eight_bits_stay_close_and_are_small(model, onnx_file, tmp_path):
         assert 0 < np.sqrt(((actual - expected) ** 2).mean()) < 0.1 * expected.std()
 
 
+def test_calibrating_on_a_batch_of_no_images():
+    """It is left out, in a process of its own: onnxruntime ends the process, should it get there."""
+    script = """
+import numpy as np
+from src.common.errors import DataError
+from src.deploy.onnx.quantise import measure_ranges, quantise
+from tests.onnx_models import CHARACTERS, images, make_onnx
+from src.common.charset import Charset
+from src.data.preprocess import InputSpec
+from src.deploy.metadata import ModelInfo
+info = ModelInfo.of(Charset(CHARACTERS), "V2", InputSpec())
+some, none = images(2), images(2)[:0]
+ranges = [measure_ranges(make_onnx(), info, batches) for batches in ([some], [none, some, none])]
+assert ranges[0] == ranges[1] and len(ranges[0]) > 1, ranges
+quantised = [quantise(lambda ranges: make_onnx(ranges=ranges), info, batches) for batches in ([some], [none, some])]
+assert quantised[0] == quantised[1]
+try:
+    quantise(lambda ranges: make_onnx(ranges=ranges), info, [none])
+except DataError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPO, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "no image to calibrate on: name images that can be read with --calibration_path\n"
+
+
 @pytest.mark.parametrize("batch_size", ["1", "4", "64"])
 def test_counts_the_right_words(onnx_file, word_set, capsys, batch_size):
     assert eval_onnx.main(arguments(onnx_file, word_set, f"--batch_size={batch_size}")) == 0
@@ -313,17 +339,19 @@ def other_network(inputs=("batch", 1, 28, 28), outputs=("batch", 10)):
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
 
 
-def test_files_that_are_no_crnn(tmp_path, onnx_file):
+def test_files_that_are_no_crnn(tmp_path, onnx_file, capsys):
     (tmp_path / "text.onnx").write_text("no network")
     (tmp_path / "empty.onnx").write_bytes(b"")
     (tmp_path / "half.onnx").write_bytes(onnx_file.read_bytes()[:100000])
     write_onnx(tmp_path / "digits.onnx", other_network())
+    capsys.readouterr()
     for name, part in (("text.onnx", "not an ONNX file"), ("empty.onnx", "not an ONNX file|another network"),
                        ("half.onnx", "not an ONNX file"), ("digits.onnx", "holds another network"),
                        ("none.onnx", "does not exist"), ("", "is a folder")):
         with pytest.raises(CheckpointError, match=part) as caught:
             load_onnx(load_config([f"--onnx_file={tmp_path / name}"]))
         assert str(tmp_path / name).rstrip("/") in str(caught.value) and "\n" not in str(caught.value)
+    assert capsys.readouterr().err == ""  # no note that a README carries no checksum
 
 
 def test_no_file_given(tmp_path, monkeypatch):

@@ -230,13 +230,28 @@ def test_which_interpreter_is_taken(sandbox):
     bin_folder.mkdir()
     shutil.copy(sandbox.python, bin_folder / "python3")
     path = f"{bin_folder}:{os.environ['PATH']}"
-    assert sandbox.run(TRAIN, "synth", "my data", PATH=path)[0] == 0
-    assert len(sandbox.calls()) == 1
+    code, _, err = sandbox.run(TRAIN, "synth", "my data", PATH=path)
+    assert code == 0 and f"{sandbox.root}/.venv does not exist, so {bin_folder}/python3 is used" in err
+    assert [call[1] for call in sandbox.calls()] == ["-c", f"{sandbox.root}/train.py"]
     (sandbox.root / ".venv" / "bin").mkdir(parents=True)
     (sandbox.root / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 41\n")
     (sandbox.root / ".venv" / "bin" / "python").chmod(0o755)
     assert sandbox.run(TRAIN, "synth", "my data", PATH=path)[0] == 41
     assert not (sandbox.root / ".venv" / "pyvenv.cfg").exists()
+
+
+def test_a_python_without_the_packages_is_named(sandbox):
+    path = fake_commands(sandbox, python3="echo cv2 yaml")
+    done = with_environment(sandbox, "project_python", PATH=path)
+    assert (done.returncode, done.stdout) == (0, "python3\n")
+    assert done.stderr == (f"note: {sandbox.root}/.venv does not exist, so {path.split(':')[0]}/python3 is used, which "
+                           "lacks cv2, yaml; make it with bash scripts/quickstart.sh, or name an interpreter that has "
+                           "requirements.txt: CRNN_PYTHON=FILE\n")
+    link = f'exec {sys.executable} "$@"'  # has them
+    assert with_environment(sandbox, "project_python", PATH=fake_commands(sandbox, python3=link)).stderr == ""
+    link = f'exec {sys.executable} -S "$@"'  # has no packages
+    done = with_environment(sandbox, "project_python", PATH=fake_commands(sandbox, python3=link))
+    assert "lacks cv2, numpy, yaml; make it with" in done.stderr
 
 
 def test_run_tests(sandbox):

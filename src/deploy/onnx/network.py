@@ -73,7 +73,7 @@ class OnnxNetwork:
         if not os.path.isfile(self.path):
             raise CheckpointError(f"ONNX file {self.path} is a folder; name the .onnx file in it"
                                   if os.path.isdir(self.path) else f"ONNX file {self.path} does not exist")
-        _check(self.path)
+        marked = _has_checksum(self.path)
         provider = PROVIDERS[device][0]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a core each for several calls costs less than one call on all cores
@@ -100,6 +100,8 @@ class OnnxNetwork:
         if self.info and self.class_num not in (None, self.info.class_num):
             raise CheckpointError(f"{self.path} gives scores of {self.class_num} classes, but its label_dict makes "
                                   f"{self.info.class_num}; export it again with export.py")
+        if not marked:
+            print(f"note: {self.path} carries no checksum, so that damage to it cannot be found out", file=sys.stderr)
 
     def _read_shapes(self) -> None:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -146,8 +148,8 @@ class OnnxNetwork:
         return scores[:, :-missing] if missing else scores
 
 
-def _check(path: str) -> None:
-    """Verifies the checksum in a file; one that carries none is named on standard error.
+def _has_checksum(path: str) -> bool:
+    """Verifies the checksum in a file; False where it carries none.
 
     Raises:
         CheckpointError: the file was altered.
@@ -155,8 +157,7 @@ def _check(path: str) -> None:
     fault = checksum.ONNX.find_fault(path)
     if fault:
         raise CheckpointError(fault)
-    if fault is None:
-        print(f"note: {path} carries no checksum, so that damage to it cannot be found out", file=sys.stderr)
+    return fault is not None
 
 
 def load_onnx(config: Config) -> tuple[OnnxNetwork, Charset]:

@@ -25,6 +25,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
+from src.common.errors import DataError
 from src.common.system import muted
 from src.deploy.metadata import GUARDS, ModelInfo
 from src.deploy.onnx.graph import INPUT, Ranges, lstm_inputs, set_info
@@ -46,13 +47,16 @@ class _Reader(quantization.CalibrationDataReader):
 
 
 def measure_ranges(model: onnx.ModelProto, info: ModelInfo, batches: Iterable[np.ndarray]) -> Ranges:
-    """Least and greatest values of the inputs of the LSTMs over the calibration images."""
+    """Least and greatest values of the inputs of the LSTMs over the calibration images.
+
+    A batch of no images is left out: onnxruntime 1.32 would end the process where a network has an LSTM.
+    """
     names = lstm_inputs(info.model_version)
     for name in names:
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     ends: dict[str, tuple[float, float]] = {}
-    for batch in batches:
+    for batch in filter(len, batches):
         for name, value in zip(names, session.run(list(names), {INPUT: batch}), strict=True):
             least, most = ends.get(name, (0.0, 0.0))
             ends[name] = min(least, float(value.min())), max(most, float(value.max()))
@@ -65,11 +69,17 @@ def quantise(build: Build, info: ModelInfo, batches: Sequence[np.ndarray]) -> on
     Args:
         build: the model, its batch free or that of the batches.
         info: its facts.
-        batches: images to calibrate on, (N, 3, H, W) float32 each.
+        batches: images to calibrate on, (N, 3, H, W) float32 each; those of no images are left out.
 
     Returns:
         The quantised model, with its facts.
+
+    Raises:
+        DataError: there is no image.
     """
+    batches = [*filter(len, batches)]
+    if not batches:
+        raise DataError("no image to calibrate on: name images that can be read with --calibration_path")
     model = build(measure_ranges(build(None), info, batches))
     first = next(node.name for node in model.graph.node if node.op_type == "Conv")
     with tempfile.TemporaryDirectory(prefix="crnn-int8-") as folder, muted():
