@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,7 +127,8 @@ def main(folder: Path, data: str, mode: str) -> None:
     config = load_config([*COMMON, "--run_distribute=True", "--cpu_operators=stock"])
     set_up_context(config)
     ranks = ranks_of(config)
-    if mode == "die" and ranks.rank == 1:
+    if mode in ("die", "hang") and ranks.rank == 1:
+        time.sleep(40 if mode == "hang" else 0)
         os._exit(9)
     results = {"rank": ranks.rank, "size": ranks.size}
     if mode == "programs":

@@ -20,11 +20,10 @@ def is_running(number: int, began: float = 0.0) -> bool:
 
 
 def is_stopped(number: int) -> bool:
-    """Whether a process, or one that came from it, is stopped: by SIGSTOP, Ctrl-Z, or a debugger."""
-    stopped = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    """Whether a process, or one that came from it, was stopped by a signal; by a debugger does not count."""
     try:
         process = psutil.Process(number)
-        return any(one.status() in stopped for one in (process, *process.children(recursive=True)))
+        return any(one.status() == psutil.STATUS_STOPPED for one in (process, *process.children(recursive=True)))
     except psutil.NoSuchProcess:
         return False
 

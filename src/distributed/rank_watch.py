@@ -22,7 +22,8 @@ FAILURE_SECONDS = 10  # for the other ranks to end after one failed; they mostly
 STOP_SECONDS = 120  # for the ranks to write their checkpoint and end after Ctrl-C or SIGTERM; CRNN_STOP_SECONDS
 LAST_SECONDS = 30  # for the others after the first of them has ended so
 REST_SECONDS = 15  # for msrun's scheduler, or mpirun, to end after the ranks
-HOST_LOST_CODE = 2  # exit code when another host is gone
+HANG_SECONDS = 30  # that some processes may be stopped while others run; MindSpore's heartbeat takes 45 or misses it
+LOST_CODE = 2  # exit code when another host is gone, or a process hangs
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -56,6 +57,8 @@ class Launch:
         self.exits: dict[int, int] = {}  # of our children, by process
         self.signals: list[int] = []
         self._shown = 0
+        self._all_alike = time.monotonic()  # when all processes ran, or all were stopped, last
+        self._next_look = self._all_alike
         self._temporary = tempfile.TemporaryDirectory(prefix="crnn_launch_")
         self.notes = Path(self._temporary.name)
         stop_seconds()  # a mistake in it is told now, not when it is too late
@@ -89,9 +92,9 @@ class Launch:
                 if self.signals:
                     is_well = True
                     return self._stop()
-                if self._is_host_lost():
+                if self._is_host_lost() or self._hangs():
                     self._end_ranks()
-                    return HOST_LOST_CODE
+                    return LOST_CODE
                 if any(codes) or self._lost():
                     return self._fail()
                 if len(codes) == len(self.names) and None not in codes:
@@ -161,6 +164,26 @@ class Launch:
             say(f"error: {reason}; the run is ended here, too. Its last checkpoint is to go on from")
         return bool(reason)
 
+    def _hangs(self) -> bool:
+        """Whether a rank or the scheduler has been stopped for long, so that the others wait for it; says which.
+
+        A run that is stopped as a whole may go on later.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + 1
+        stopped = {name: is_stopped(state.pid) for name, state in self.states.items() if state.code is None}
+        if any(stopped.values()) == all(stopped.values()):
+            self._all_alike = now
+        if now - self._all_alike < HANG_SECONDS:
+            return False
+        names = [f"rank {name}" if name in self.names else "the scheduler of msrun"
+                 for name, is_so in stopped.items() if is_so]
+        say(f"error: {' and '.join(names)} hangs: stopped (SIGSTOP) for {HANG_SECONDS} s while others wait for it; the "
+            "run is ended. Its last checkpoint is to go on from")
+        return True
+
     def _fail(self) -> int:
         """Tells who failed first and shows the end of its log; returns the exit code."""
         time.sleep(0.3)  # the cause and its effects come close together
@@ -183,16 +206,8 @@ class Launch:
             log = max(self.notes.glob("*.log"), key=lambda path: path.stat().st_size, default=log)
         if log.is_file():
             say(*(f"| {line}" for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]))
-        if stopped := [name for name in self._running() if is_stopped(self.states[name].pid)]:
-            say(f"note: rank {', '.join(stopped)} is stopped (SIGSTOP, or a debugger), and the others waited for it")
         self._end_ranks()
-        if left := self._running():
-            say(f"note: rank {', '.join(left)} did not end and is killed")
         return code
-
-    def _running(self) -> list[str]:
-        """The ranks that have started and not ended."""
-        return [name for name in self.names if name in self.states and self.states[name].code is None]
 
     def _end_ranks(self) -> None:
         """Asks the ranks to end and gives them a little time for it."""

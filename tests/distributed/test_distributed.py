@@ -183,8 +183,10 @@ def test_a_signal_to_one_rank_stops_both_after_the_same_step(programs):
 
 
 @pytest.mark.slow
-def test_a_rank_that_dies_ends_the_others(data, tmp_path):
-    codes = run_ranks([WORKER, str(tmp_path), str(data), "die"], tmp_path, limit=180, MS_CPU_COMM_OP_TIMEOUT="5")
+@pytest.mark.parametrize("how", ["die", "hang"])
+def test_a_rank_that_dies_or_hangs_ends_the_others(data, tmp_path, how):
+    """One that hangs still answers the scheduler; the other one waits for it as long as the variable says."""
+    codes = run_ranks([WORKER, str(tmp_path), str(data), how], tmp_path, limit=180, MS_CPU_COMM_OP_TIMEOUT="5")
     log = (tmp_path / "rank_0.log").read_text()
     assert codes == [2, 9], log
     assert "error: rank 0: another rank does not answer" in log and "Traceback" not in log

@@ -74,6 +74,13 @@ while plan:
         sys.exit(value)
 """
 
+LAUNCHER = """
+from src.common.errors import run_main
+from src.distributed import launch, rank_watch
+rank_watch.HANG_SECONDS = {}
+run_main(launch.main)
+"""
+
 # Does what msrun --join=False does; takes the place of the module in the package.
 MSRUN = """
 import argparse, os, subprocess, sys
@@ -139,7 +146,7 @@ class Runs:
         (folder / "bin" / "mpirun").write_text(MPIRUN.format(python=sys.executable))
         (folder / "bin" / "mpirun").chmod(0o755)
 
-    def start(self, how, plan=(), words=(), **environment) -> subprocess.Popen:
+    def start(self, how, plan=(), words=(), hang_seconds=30, **environment) -> subprocess.Popen:
         options = [f"--launcher={how}", f"--folder={self.folder}/part"]
         options += [f"--rank_table={self.table}"] if how in ("rank_table", "msrun with a table") else []
         options[0] = options[0].removesuffix(" with a table")
@@ -153,7 +160,8 @@ class Runs:
             **({"DEVICE_NUM": "2"} if how in ("msrun", "mpirun") else {}), **environment,
         }  # fmt: skip
         self.started.append(subprocess.Popen(
-            [sys.executable, "-m", "src.distributed.launch", *options, "--", sys.executable, str(self.program), *words],
+            [sys.executable, "-c", LAUNCHER.format(hang_seconds), *options, "--", sys.executable, str(self.program),
+             *words],
             cwd=self.repo, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True,
         ))  # fmt: skip
@@ -251,15 +259,27 @@ def test_a_rank_that_is_killed_and_others_that_do_not_listen(runs):
     assert not runs.left()
 
 
-def test_a_rank_that_hangs_is_named(runs):
-    """It is stopped; another one gives up, as MindSpore's collective operators do, and ends the run."""
-    log = str(runs.folder / "part1" / "log.txt")
-    plan = {"0": ["says", [log, "argv"], "sleep", 0.5, "print", "no answer", "exit", 2], "1": ["kill", signal.SIGSTOP]}
-    code, _, err = runs.run("rank_table", plan, CRNN_STOP_SECONDS="1")
-    assert code == 2 and "error: rank 0 failed with exit code 2" in err and "| no answer" in err
-    assert err.endswith("note: rank 1 is stopped (SIGSTOP, or a debugger), and the others waited for it\n"
-                        "note: rank 1 did not end and is killed\n")
+@pytest.mark.parametrize(("who", "name"), [("1", "rank 1"), ("scheduler", "the scheduler of msrun")])
+def test_a_process_that_hangs_is_named(runs, who, name):
+    """It is stopped, and the others wait for it."""
+    plan = {"0": ["wait", ""], "1": ["wait", ""], "scheduler": ["wait", ""]} | {who: ["sleep", 1, "kill", 19]}
+    began = time.monotonic()
+    code, out, err = runs.run("msrun", plan, CRNN_STOP_SECONDS="1", hang_seconds=2)
+    assert code == 2 and out.endswith("waiting\ncheckpoint written\n") and time.monotonic() - began > 3
+    assert err.splitlines()[-1] == (f"error: {name} hangs: stopped (SIGSTOP) for 2 s while others wait for it; the run "
+                                    "is ended. Its last checkpoint is to go on from")
     assert not runs.left()
+
+
+def test_a_run_that_is_stopped_as_a_whole_may_go_on(runs):
+    process = runs.start("rank_table", {rank: ["sleep", 1] for rank in "01"}, hang_seconds=2)
+    runs.until("argv", 0, 1)
+    ranks = [pid for pid in runs.left() if "program.py" in Path(f"/proc/{pid}/cmdline").read_text()]
+    for number, seconds in ((signal.SIGSTOP, 4), (signal.SIGCONT, 0)):
+        for pid in ranks:
+            os.kill(pid, number)
+        time.sleep(seconds)
+    assert len(ranks) >= 2 and process.communicate(timeout=60)[1].count("error") == process.returncode == 0
 
 
 def test_the_cause_is_named_before_its_effects(runs):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from src.distributed.rank_watch import FAILURE_SECONDS, HANG_SECONDS
 from tests.distributed.test_launch import MPIRUN, MSRUN
 from tests.scripts.test_scripts import Sandbox
 from tests.words import write_synth_set
@@ -373,9 +374,8 @@ def test_two_processes_end_cleanly_on_sigterm(checkout):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_that_hangs_ends_the_run(checkout, rank):
-    """MindSpore 2.10 notices a stopped process by its heartbeat: 45 s after SIGSTOP on two quiet cores."""
+@pytest.mark.parametrize("who", ["0", "1", "scheduler"])
+def test_a_process_that_hangs_ends_the_run(checkout, who):
     process = checkout.start(MANY, "synth", "set", "CPU", *TINY, "--epoch_size=1000")
     log = checkout.root / "train_parallel0/log.txt"
     until = time.monotonic() + 600
@@ -383,11 +383,15 @@ def test_a_rank_that_hangs_ends_the_run(checkout, rank):
         assert time.monotonic() < until
         time.sleep(0.5)
     for pid in programs(checkout):
-        if f"RANK_ID={rank}" in read(f"/proc/{pid}/environ"):
+        found = dict(word.partition("=")[::2] for word in read(f"/proc/{pid}/environ"))
+        if who == ("scheduler" if found["MS_ROLE"] == "MS_SCHED" else found["MS_NODE_ID"]):
             os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
-    out, err = process.communicate(timeout=180)
-    print(f"rank {rank} stopped: ended after {time.monotonic() - began:.1f} s, exit code {process.returncode}\n{err}")
-    assert process.returncode != 0
-    assert f"note: rank {rank} is stopped (SIGSTOP, or a debugger), and the others waited for it" in err
+    try:
+        out, err = process.communicate(timeout=HANG_SECONDS + FAILURE_SECONDS + 15)
+    finally:
+        process.kill()
+    print(f"{who} stopped: ended after {time.monotonic() - began:.1f} s, exit code {process.returncode}")
+    name = "the scheduler of msrun" if who == "scheduler" else f"rank {who}"
+    assert process.returncode == 2 and f"error: {name} hangs: stopped (SIGSTOP) for {HANG_SECONDS} s" in err, err
     assert not programs(checkout)

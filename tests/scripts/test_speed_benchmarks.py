@@ -37,15 +37,15 @@ def words(tmp_path_factory, good) -> Path:
 
 
 def test_simulated_cards(words):
-    done = run("bench_feed", "--lmdb", words, "--settings", "2x4@100", "1x8@0", "1x4@50+light", "--steps", 3,
+    done = run("bench_feed", "--lmdb", words, "--settings", "2x4@20", "1x8@0", "1x4@10+light", "--steps", 3,
                "--repeats", 2)
     assert done.returncode == 0, done.stderr
     found = rows(done.stdout)
-    assert [row[0] for row in found] == ["2 x 4, 100 ms", "1 x 8", "1 x 4, 50 ms, --augment=light"]
-    assert [row[1] for row in found] == ["80", "as fast as it can", "80"]  # 2 x 4 images in a tenth of a second
+    assert [row[0] for row in found] == ["2 x 4, 20 ms", "1 x 8", "1 x 4, 10 ms, --augment=light"]
+    assert [row[1] for row in found] == ["400", "as fast as it can", "400"]  # 2 x 4 images in 20 ms
     assert [row[3].rpartition(" of ")[2] for row in found] == ["12", "6", "6"]  # turns x cards x steps
     given = [float(row[2].replace(",", "")) for row in found]
-    assert 0 < given[0] <= 80 and 0 < given[2] <= 80  # a card sleeps, so it cannot take more than it asks for
+    assert 0 < given[0] <= 400 and 0 < given[2] <= 400  # a card sleeps, so it cannot take more than it asks for
 
 
 @pytest.mark.slow
