@@ -203,7 +203,8 @@ class Trainer:
         if not verdict:
             return
         batch_file = self._write_bad_batch(batch)
-        good = f"the last good checkpoint is {self.last_good}" if self.last_good else "no checkpoint was written before"
+        good = (f"the last good checkpoint is {self.last_good}" if self.last_good
+                else "no checkpoint was written before these steps")
         raise CRNNError(f"epoch {epoch + 1} step {step}: {verdict}; {good}{batch_file}; lower learning_rate or "
                         "clip_norm, or check the data")
 
