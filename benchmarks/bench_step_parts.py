@@ -1,6 +1,6 @@
 """Where the time of a training step of CRNN V2 goes on the CPU, as a Markdown table of CPU time.
 
-    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/bench_step_parts.py [--batch 16] [--steps 5]
+    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/bench_step_parts.py [--batch 16] [--steps 5] [--dtype bfloat16]
 
 One thread, as threads that wait for each other use CPU time too. The rate of a convolution is that of its definition
 (two operations for each weight and output, 3x3 kernels included, which Winograd's form computes with fewer), beside the
@@ -117,11 +117,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the convolutions")
     args = parser.parse_args()
     if min(args.batch, args.steps) < 1:
         parser.error("--batch and --steps must be 1 or more")
     peak = roofline()
-    run = mindspore_step(args.batch, "float32")
+    run = mindspore_step(args.batch, args.dtype)
     from src.onednn import operators
 
     run()
@@ -139,7 +140,7 @@ def main() -> None:
     parts["CTC loss: forward and gradient"] = loss_time(args.batch, args.steps)
     parts["optimizer: SGD"] = optimizer_time(args.steps)
     parts["MindSpore and the rest: dense layers, clipping, copies, its own work"] = step - sum(parts.values())
-    print(f"{machine_line(('mindspore', 'numpy'))}; batch {args.batch}, medians of {args.steps} steps, CPU time; "
+    print(f"{machine_line(('mindspore', 'numpy'))}; batch {args.batch}, {args.dtype}, medians of {args.steps} steps, CPU time; "
           f"a step {step:.0f} ms, {step / args.batch:.1f} ms an image; roofline {peak:.0f} GFLOP/s\n")
     print(table(parts, step, peak, args.batch))
 

@@ -1,4 +1,4 @@
-// Matrix products in float32 for operands that our own operators lay out: no packing, no copies.
+// Matrix products for operands that our own operators lay out: no packing, no copies. Sums are in float32.
 #pragma once
 #include "vectors.h"
 
@@ -11,5 +11,11 @@ constexpr int kPanel = 2 * kLanes;  // columns of a panel
 // panel j of it at + j * kPanel. n must be a multiple of kPanel. One thread.
 void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *b,
               int64_t b_panel, int64_t b_row, float *c, int64_t c_row, bool accumulate);
+
+#if CRNN_BF16
+// The same, where an element of a and b stands for two neighbours along k.
+void multiply(int64_t m, int64_t n, int64_t k, const Pair *a, int64_t a_row, int64_t a_column, const Pair *b,
+              int64_t b_panel, int64_t b_row, float *c, int64_t c_row, bool accumulate);
+#endif
 
 }  // namespace crnn

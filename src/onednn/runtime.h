@@ -30,7 +30,7 @@ inline void split(int64_t total, int i, int n, int64_t &begin, int64_t &end) {
 // Scratch memory that grows and stays; the slots of one operator call must differ. Guarded by the operator lock.
 enum Slot { kSlotPrimitive, kSlotInput, kSlotOutput, kSlotWeights, kSlotWeights2, kSlotWeights3, kSlotWeights4,
             kSlotState, kSlotState2, kSlotState3, kSlotState4, kSlotDiff, kSlotDiff2, kSlotDiff3, kSlotDiff4, kSlotDiff5,
-            kSlotDiff6, kSlotWinograd, kSlotWinograd2, kSlotImage, kSlotCount };
+            kSlotDiff6, kSlotWinograd, kSlotWinograd2, kSlotWinograd3, kSlotImage, kSlotCount };
 void *scratch(Slot slot, size_t bytes);
 
 // A memory descriptor (layout). Copies share the library's object.

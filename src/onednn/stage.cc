@@ -12,32 +12,26 @@ namespace {
 
 constexpr int64_t kCache = 8 << 20;  // bytes of one chunk's products: they should stay in the last cache
 
-class WinogradStage : public StageConvolution<float> {
+template <typename T>
+class WinogradStage : public StageConvolution<T> {
   public:
     explicit WinogradStage(const StageSizes &s) : w_{s.h, s.w, s.c, s.o} {}
-    int64_t chunk(int64_t n) const override {
-        int64_t image = 16 * w_.tiles() * (w_.c + w_.o) * int64_t(sizeof(float));
-        return std::min(n, std::max<int64_t>(1, kCache / image));
+    int64_t chunk(int64_t n) const override { return std::min(n, std::max<int64_t>(1, kCache / w_.image_bytes())); }
+    size_t packed_bytes() const override { return w_.packed_bytes(); }
+    void pack(const float *weights, void *packed) const override { w_.pack(weights, packed); }
+    void pack_transposed(const float *weights, void *packed) const override { w_.pack_transposed(weights, packed); }
+    void forward(int64_t n, const void *x, const void *packed, T *y) const override {
+        w_.forward(n, static_cast<const T *>(x), packed, y);
     }
-    size_t packed_bytes() const override { return w_.packed_size() * sizeof(float); }
-    void pack(const float *weights, void *packed) const override { w_.pack(weights, static_cast<float *>(packed)); }
-    void pack_transposed(const float *weights, void *packed) const override {
-        w_.pack_transposed(weights, static_cast<float *>(packed));
-    }
-    void forward(int64_t n, const void *x, const void *packed, float *y) const override {
-        w_.forward(n, static_cast<const float *>(x), static_cast<const float *>(packed), y);
-    }
-    void backward(int64_t n, const void *x, const float *dy, const void *transposed, void *dpacked,
-                  float *dx) const override {
-        w_.backward(n, static_cast<const float *>(x), dy, static_cast<const float *>(transposed),
-                    static_cast<float *>(dpacked), dx);
+    void backward(int64_t n, const void *x, const T *dy, const void *transposed, void *dpacked, T *dx) const override {
+        w_.backward(n, static_cast<const T *>(x), dy, transposed, static_cast<float *>(dpacked), dx);
     }
     void unpack_gradient(const void *dpacked, float *dweights) const override {
         w_.unpack_gradient(static_cast<const float *>(dpacked), dweights);
     }
 
   private:
-    Winograd w_;
+    Winograd<T> w_;
 };
 
 // Few input channels, plain images: rows of patches are laid out and multiplied with the weights.
@@ -258,13 +252,19 @@ std::unique_ptr<StageConvolution<float>> stage_convolution(const StageSizes &s, 
                                                            float) {
     bool panels = s.o % kPanel == 0, fits = panels && s.c % kPanel == 0;
     if (!direct && first && panels) return std::make_unique<PatchStage>(s);
-    if (!direct && !first && fits && s.kernel == 3 && s.pad == 1) return std::make_unique<WinogradStage>(s);
+    if (!direct && !first && fits && s.kernel == 3 && s.pad == 1) return std::make_unique<WinogradStage<float>>(s);
     if (!direct && !first && fits && s.pad == 0) return std::make_unique<ValidStage>(s);
     return std::make_unique<DirectStage<float>>(s, n, first, false);
 }
 
-std::unique_ptr<StageConvolution<bfloat16>> stage_convolution(const StageSizes &s, int64_t n, bool first, bool,
+std::unique_ptr<StageConvolution<bfloat16>> stage_convolution(const StageSizes &s, int64_t n, bool first, bool direct,
                                                               bfloat16) {
+#if CRNN_BF16
+    if (!direct && !first && s.o % kPanel == 0 && s.c % kPanel == 0 && s.kernel == 3 && s.pad == 1)
+        return std::make_unique<WinogradStage<bfloat16>>(s);
+#else
+    (void)direct;
+#endif
     return std::make_unique<DirectStage<bfloat16>>(s, n, first, true);
 }
 

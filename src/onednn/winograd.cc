@@ -70,6 +70,13 @@ void taps(T *image, int64_t h, int64_t w, int64_t c, int64_t row, int64_t column
         }
 }
 
+// Clears the rows that only fill up the last pair, in all planes.
+template <typename T>
+void clear_rows(T *planes, int64_t step, int64_t begin, int64_t end, int64_t channels) {
+    for (int p = 0; p < 16; p++)
+        std::memset(static_cast<void *>(planes + p * step + begin * channels), 0, (end - begin) * channels * sizeof(T));
+}
+
 // Runs f(image, row of tiles, number of its first tile) for all rows of tiles.
 template <typename F>
 void over_tile_rows(int64_t n, int64_t rows, int64_t columns, const F &f) {
@@ -97,75 +104,138 @@ inline void gather(const float *weights, int64_t step, Vector g[9]) {
     for (int t = 0; t < 9; t++) g[t] = load(lanes[t]);
 }
 
-// Packs for a product whose result has `columns` channels, `depth` being summed; steps are those of the weights.
-void pack_weights(const float *weights, int64_t columns, int64_t column_step, int64_t depth, int64_t depth_step,
-                  float *packed) {
+// The nine values of kLanes channels, by channel, between memory, (output, channel, tap), and vectors of kLanes outputs.
+inline void gather_block(const float *weights, int64_t step, Vector g[9 * kLanes]) {
+    for (int part = 0; part < 9; part++) {
+        Vector *v = g + part * kLanes;
+        for (int l = 0; l < kLanes; l++) v[l] = load(weights + l * step + part * kLanes);
+        transpose(v);
+    }
+}
+inline void scatter_block(Vector g[9 * kLanes], float *weights, int64_t step) {
+    for (int part = 0; part < 9; part++) {
+        Vector *v = g + part * kLanes;
+        transpose(v);
+        for (int l = 0; l < kLanes; l++) store(weights + l * step + part * kLanes, v[l]);
+    }
+}
+
+inline void store_factor(float *to, const Vector u[1]) { store(to, u[0]); }
+#if CRNN_BF16
+inline void store_factor(Pair *to, const Vector u[2]) { store(to, interleave(u[0], u[1])); }
+#endif
+
+// Packs weights for a product that sums over `depth` values: panels, in each of them rows of kPanel outputs. f(k, g) gives
+// kLanes neighbouring values of k, for the outputs from `column` on.
+template <typename E, int V, typename F>
+void pack_weights(int64_t columns, int64_t depth, int64_t plane, E *packed, const F &f) {
     Timed timed("weights packed");
     parallel(int(columns / kPanel), [&](int panel) {
-        for (int64_t k = 0; k < depth; k++)
-            for (int half = 0; half < 2; half++) {
-                Vector g[9], u[16];
-                gather(weights + (panel * kPanel + half * kLanes) * column_step + k * depth_step, column_step, g);
-                weight_transform(g, u);
-                for (int p = 0; p < 16; p++)
-                    store(packed + p * columns * depth + (panel * depth + k) * kPanel + half * kLanes, u[p]);
+        Vector g[9 * kLanes];
+        for (int half = 0; half < 2; half++)
+            for (int64_t k = 0; k < depth; k += kLanes) {
+                f(panel * kPanel + half * kLanes, k, g);
+                for (int i = 0; i < kLanes; i += V) {
+                    Vector u[V][16];
+                    for (int v = 0; v < V; v++) weight_transform(g + 9 * (i + v), u[v]);
+                    E *to = packed + (panel * (depth / V) + (k + i) / V) * kPanel + half * kLanes;
+                    for (int p = 0; p < 16; p++) {
+                        Vector both[V];
+                        for (int v = 0; v < V; v++) both[v] = u[v][p];
+                        store_factor(to + p * plane, both);
+                    }
+                }
             }
     });
 }
 
-}  // namespace
+// The factors of a gradient's product that sums over tiles: columns [begin, end) of the rows of x, one row after the other.
+void rows_of(const float *x, int64_t rows, int64_t step, int64_t begin, int64_t end, float *out) {
+    for (int64_t i = 0; i < rows; i++)
+        std::memcpy(out + i * (end - begin), x + i * step + begin, size_t(end - begin) * sizeof(float));
+}
+#if CRNN_BF16
+void rows_of(const bfloat16 *x, int64_t rows, int64_t step, int64_t begin, int64_t end, Pair *out) {
+    for (int64_t i = 0; i < rows; i += 2, out += end - begin)
+        for (int64_t k = begin; k < end; k += kLanes)
+            store(out + k - begin, interleave(x + i * step + k, x + (i + 1) * step + k));
+}
+#endif
 
-void Winograd::pack(const float *weights, float *packed) const { pack_weights(weights, o, c * 9, c, 9, packed); }
-
-void Winograd::pack_transposed(const float *weights, float *packed) const {
-    pack_weights(weights, c, 9, o, c * 9, packed);
+template <typename T>
+T *space(Slot slot, int64_t values) {
+    return static_cast<T *>(scratch(slot, size_t(values) * sizeof(T)));
 }
 
-void Winograd::unpack_gradient(const float *dpacked, float *dweights) const {
+}  // namespace
+
+template <typename T>
+void Winograd<T>::pack(const float *weights, void *packed) const {
+    pack_weights<Element, kValues>(o, c, plane(c * o / kValues), static_cast<Element *>(packed),
+                                   [&](int64_t column, int64_t k, Vector *g) {
+                                       gather_block(weights + (column * c + k) * 9, c * 9, g);
+                                   });
+}
+
+template <typename T>
+void Winograd<T>::pack_transposed(const float *weights, void *packed) const {
+    pack_weights<Element, kValues>(c, o, plane(c * o / kValues), static_cast<Element *>(packed),
+                                   [&](int64_t column, int64_t k, Vector *g) {
+                                       for (int i = 0; i < kLanes; i++)
+                                           gather(weights + ((k + i) * c + column) * 9, 9, g + 9 * i);
+                                   });
+}
+
+template <typename T>
+void Winograd<T>::unpack_gradient(const float *dpacked, float *dweights) const {
     Timed timed("weights packed");
+    int64_t step = plane(c * o);
     parallel(int(o / kLanes), [&](int group) {
-        for (int64_t k = 0; k < c; k++) {
-            Vector u[16], g[9];
-            float lanes[9][kLanes];
-            for (int p = 0; p < 16; p++) u[p] = load(dpacked + (p * c + k) * o + group * kLanes);
-            weight_transposed(u, g);
-            for (int t = 0; t < 9; t++) store(lanes[t], g[t]);
-            for (int l = 0; l < kLanes; l++)
-                for (int t = 0; t < 9; t++) dweights[((group * kLanes + l) * c + k) * 9 + t] = lanes[t][l];
+        Vector g[9 * kLanes];
+        for (int64_t k = 0; k < c; k += kLanes) {
+            for (int i = 0; i < kLanes; i++) {
+                Vector u[16];
+                for (int p = 0; p < 16; p++) u[p] = load(dpacked + p * step + (k + i) * o + group * kLanes);
+                weight_transposed(u, g + 9 * i);
+            }
+            scatter_block(g, dweights + (group * kLanes * c + k) * 9, c * 9);
         }
     });
 }
 
-void Winograd::transform(int64_t n, const float *x, float *out) const {
+template <typename T>
+void Winograd<T>::transform(int64_t n, const T *x, T *out) const {
     Timed timed("transforms");
-    int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, plane = n * rows * columns * c;
+    int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, step = plane(this->rows(n) * c);
+    clear_rows(out, step, n * tiles(), this->rows(n), c);
     over_tile_rows(n, rows, columns, [&](int64_t image, int64_t row, int64_t first) {
         for (int64_t j = 0; j < columns; j++) {
-            const float *in[16];
+            const T *in[16];
             taps(x + image * h * w * c, h, w, c, row, j, in);
-            float *to = out + (first + j) * c;
+            T *to = out + (first + j) * c;
             for (int64_t k = 0; k < c; k += kLanes) {
                 Vector d[16];
                 for (int t = 0; t < 16; t++) d[t] = in[t] ? load(in[t] + k) : Vector{};
                 for (int s = 0; s < 4; s++) input_line(d + s, 4);
                 for (int r = 0; r < 4; r++) input_line(d + 4 * r, 1);
-                for (int t = 0; t < 16; t++) store(to + t * plane + k, d[t]);
+                for (int t = 0; t < 16; t++) store(to + t * step + k, d[t]);
             }
         }
     });
 }
 
-void Winograd::outputs(int64_t n, const float *products, float *y) const {
+template <typename T>
+void Winograd<T>::outputs(int64_t n, const float *products, T *y) const {
     Timed timed("transforms");
-    int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, plane = n * rows * columns * o;
+    int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, step = plane(this->rows(n) * o);
     over_tile_rows(n, rows, columns, [&](int64_t image, int64_t row, int64_t first) {
         for (int64_t j = 0; j < columns; j++) {
             const float *from = products + (first + j) * o;
-            float *to = y + ((image * h + 2 * row) * w + 2 * j) * o;
+            T *to = y + ((image * h + 2 * row) * w + 2 * j) * o;
             bool below = 2 * row + 1 < h, right = 2 * j + 1 < w;
             for (int64_t k = 0; k < o; k += kLanes) {
                 Vector m[16], t[8];
-                for (int p = 0; p < 16; p++) m[p] = load(from + p * plane + k);
+                for (int p = 0; p < 16; p++) m[p] = load(from + p * step + k);
                 for (int s = 0; s < 4; s++) {
                     t[s] = m[s] + m[4 + s] + m[8 + s];
                     t[4 + s] = m[4 + s] - m[8 + s] - m[12 + s];
@@ -179,13 +249,15 @@ void Winograd::outputs(int64_t n, const float *products, float *y) const {
     });
 }
 
-void Winograd::transform_gradient(int64_t n, const float *dy, float *out) const {
+template <typename T>
+void Winograd<T>::transform_gradient(int64_t n, const T *dy, T *out) const {
     Timed timed("transforms");
-    int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, plane = n * rows * columns * o;
+    int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, step = plane(this->rows(n) * o);
+    clear_rows(out, step, n * tiles(), this->rows(n), o);
     over_tile_rows(n, rows, columns, [&](int64_t image, int64_t row, int64_t first) {
         for (int64_t j = 0; j < columns; j++) {
-            const float *from = dy + ((image * h + 2 * row) * w + 2 * j) * o;
-            float *to = out + (first + j) * o;
+            const T *from = dy + ((image * h + 2 * row) * w + 2 * j) * o;
+            T *to = out + (first + j) * o;
             bool below = 2 * row + 1 < h, right = 2 * j + 1 < w;
             for (int64_t k = 0; k < o; k += kLanes) {
                 Vector a = load(from + k), b = right ? load(from + o + k) : Vector{};
@@ -193,33 +265,34 @@ void Winograd::transform_gradient(int64_t n, const float *dy, float *out) const 
                 Vector e = below && right ? load(from + w * o + o + k) : Vector{};
                 Vector t[8] = {a, a + d, a - d, -d, b, b + e, b - e, -e};
                 for (int r = 0; r < 4; r++) {
-                    float *q = to + 4 * r * plane + k;
+                    T *q = to + 4 * r * step + k;
                     store(q, t[r]);
-                    store(q + plane, t[r] + t[4 + r]);
-                    store(q + 2 * plane, t[r] - t[4 + r]);
-                    store(q + 3 * plane, -t[4 + r]);
+                    store(q + step, t[r] + t[4 + r]);
+                    store(q + 2 * step, t[r] - t[4 + r]);
+                    store(q + 3 * step, -t[4 + r]);
                 }
             }
         }
     });
 }
 
-void Winograd::input_gradient(int64_t n, const float *products, float *dx) const {
+template <typename T>
+void Winograd<T>::input_gradient(int64_t n, const float *products, T *dx) const {
     Timed timed("transforms");
-    int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, plane = n * rows * columns * c;
+    int64_t rows = (h + 1) / 2, columns = (w + 1) / 2, step = plane(this->rows(n) * c);
     int64_t groups = (c + kGroup - 1) / kGroup;
     parallel(int(n * groups), [&](int job) {
         int64_t image = job / groups, begin = job % groups * kGroup, end = std::min(c, begin + kGroup);
-        float *target = dx + image * h * w * c;
+        T *target = dx + image * h * w * c;
         for (int64_t pixel = 0; pixel < h * w; pixel++)
-            std::memset(target + pixel * c + begin, 0, (end - begin) * sizeof(float));
+            std::memset(target + pixel * c + begin, 0, (end - begin) * sizeof(T));
         for (int64_t tile = 0; tile < rows * columns; tile++) {
             const float *from = products + (image * rows * columns + tile) * c;
-            float *to[16];
+            T *to[16];
             taps(target, h, w, c, tile / columns, tile % columns, to);
             for (int64_t k = begin; k < end; k += kLanes) {
                 Vector v[16];
-                for (int p = 0; p < 16; p++) v[p] = load(from + p * plane + k);
+                for (int p = 0; p < 16; p++) v[p] = load(from + p * step + k);
                 for (int s = 0; s < 4; s++) input_line_transposed(v + s, 4);
                 for (int r = 0; r < 4; r++) input_line_transposed(v + 4 * r, 1);
                 for (int t = 0; t < 16; t++)
@@ -229,38 +302,49 @@ void Winograd::input_gradient(int64_t n, const float *products, float *dx) const
     });
 }
 
-void Winograd::forward(int64_t n, const float *x, const float *packed, float *y) const {
-    int64_t t = n * tiles();
-    float *in = static_cast<float *>(scratch(kSlotWinograd, 16 * t * c * sizeof(float)));
-    float *out = static_cast<float *>(scratch(kSlotWinograd2, 16 * t * o * sizeof(float)));
+template <typename T>
+void Winograd<T>::forward(int64_t n, const T *x, const void *packed, T *y) const {
+    int64_t t = rows(n), in_plane = plane(t * c), out_plane = plane(t * o), weight_plane = plane(c * o / kValues);
+    int64_t depth = c / kValues;
+    T *in = space<T>(kSlotWinograd, 16 * in_plane);
+    float *out = space<float>(kSlotWinograd2, 16 * out_plane);
     transform(n, x, in);
     products(o, [&](int64_t p, int64_t begin, int64_t end) {
-        multiply(t, (end - begin) * kPanel, c, in + p * t * c, c, 1, packed + p * c * o + begin * c * kPanel, c * kPanel,
-                 kPanel, out + p * t * o + begin * kPanel, o, false);
+        multiply(t, (end - begin) * kPanel, depth, reinterpret_cast<const Element *>(in + p * in_plane), depth, 1,
+                 static_cast<const Element *>(packed) + p * weight_plane + begin * depth * kPanel, depth * kPanel, kPanel,
+                 out + p * out_plane + begin * kPanel, o, false);
     });
     outputs(n, out, y);
 }
 
-void Winograd::backward(int64_t n, const float *x, const float *dy, const float *transposed, float *dpacked,
-                        float *dx) const {
-    int64_t t = n * tiles();
-    float *in = static_cast<float *>(scratch(kSlotWinograd, 16 * t * c * sizeof(float)));
-    float *out = static_cast<float *>(scratch(kSlotWinograd2, 16 * t * o * sizeof(float)));
+template <typename T>
+void Winograd<T>::backward(int64_t n, const T *x, const T *dy, const void *transposed, float *dpacked, T *dx) const {
+    int64_t t = rows(n), in_plane = plane(t * c), out_plane = plane(t * o), weight_plane = plane(c * o / kValues);
+    int64_t pairs = t / kValues, depth = o / kValues;
+    T *in = space<T>(kSlotWinograd, 16 * in_plane), *out = space<T>(kSlotWinograd2, 16 * out_plane);
+    float *found = dx ? space<float>(kSlotWinograd3, 16 * in_plane) : nullptr;
     transform(n, x, in);
     transform_gradient(n, dy, out);
     products(c, [&](int64_t p, int64_t begin, int64_t end) {
-        float *a = in + p * t * c + begin * kPanel, *b = out + p * t * o;
-        std::vector<float> panel(t * kPanel);  // rows as far apart as b's would fall on few lines of the cache
+        int64_t width = (end - begin) * kPanel;
+        std::vector<Element> a(size_t(pairs * width)), b(size_t(pairs * kPanel));  // b: rows far apart share cache lines
+        rows_of(in + p * in_plane, t, c, begin * kPanel, end * kPanel, a.data());
         for (int64_t j = 0; j < o / kPanel; j++) {
-            for (int64_t i = 0; i < t; i++) std::memcpy(panel.data() + i * kPanel, b + i * o + j * kPanel, kPanel * 4);
-            multiply((end - begin) * kPanel, kPanel, t, a, 1, c, panel.data(), 0, kPanel,
-                     dpacked + (p * c + begin * kPanel) * o + j * kPanel, o, true);
+            rows_of(out + p * out_plane, t, o, j * kPanel, (j + 1) * kPanel, b.data());
+            multiply(width, kPanel, pairs, a.data(), 1, width, b.data(), 0, kPanel,
+                     dpacked + p * plane(c * o) + begin * kPanel * o + j * kPanel, o, true);
         }
-        if (dx)  // takes the place of the inputs, which are used up
-            multiply(t, (end - begin) * kPanel, o, b, o, 1, transposed + p * c * o + begin * o * kPanel, o * kPanel,
-                     kPanel, a, c, false);
+        if (dx)
+            multiply(t, width, depth, reinterpret_cast<const Element *>(out + p * out_plane), depth, 1,
+                     static_cast<const Element *>(transposed) + p * weight_plane + begin * depth * kPanel, depth * kPanel,
+                     kPanel, found + p * in_plane + begin * kPanel, c, false);
     });
-    if (dx) input_gradient(n, in, dx);
+    if (dx) input_gradient(n, found, dx);
 }
+
+template struct Winograd<float>;
+#if CRNN_BF16
+template struct Winograd<bfloat16>;
+#endif
 
 }  // namespace crnn
