@@ -28,8 +28,9 @@ def accelerate(net: "nn.Cell", dtype: str = "float32", frozen: bool = False) -> 
 
     Args:
         net: a network; its convolutions, the convolution stages of `src.crnn` and bidirectional LSTMs are swapped.
-        dtype: "float32", or "bfloat16": convolutions compute in bfloat16 and hand each other bfloat16, while
-            parameters, batch statistics, gradients of parameters and everything else stay float32.
+        dtype: "float32", or "bfloat16": convolutions compute in bfloat16 and hand each other bfloat16, LSTM layers
+            round what they multiply in training, while parameters, batch statistics, states, gradients of parameters
+            and everything else stay float32.
         frozen: the parameters do not change any more: evaluation uses the weights of its first call, which spares every
             call their preparation. Accelerate again after a change.
 

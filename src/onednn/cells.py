@@ -86,7 +86,7 @@ def accelerate(net: nn.Cell, dtype: str, frozen: bool) -> str:
             cell.__class__ = AcceleratedConv2d
             counts["convolution"] += 1
         elif type(cell) is nn.LSTM and _lstm_fits(cell):
-            cell.fast_training, cell.fast_evaluation, cell.fast_settings = operators.lstm(_number(frozen))
+            cell.fast_training, cell.fast_evaluation, cell.fast_settings = operators.lstm(_number(frozen), bf16)
             cell.__class__ = AcceleratedLSTM
             counts["LSTM"] += 1
     _forget_graphs(net)

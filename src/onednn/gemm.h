@@ -18,4 +18,18 @@ void multiply(int64_t m, int64_t n, int64_t k, const Pair *a, int64_t a_row, int
               int64_t b_panel, int64_t b_row, float *c, int64_t c_row, bool accumulate);
 #endif
 
+// How products read factors of T: single values of float, pairs of bfloat16.
+template <typename T>
+struct Factor {
+    using type = T;
+    static constexpr int kValues = 1;
+};
+#if CRNN_BF16
+template <>
+struct Factor<bfloat16> {
+    using type = Pair;
+    static constexpr int kValues = 2;
+};
+#endif
+
 }  // namespace crnn

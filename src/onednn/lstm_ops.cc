@@ -1,6 +1,6 @@
 // Bidirectional LSTM layer, forward and gradient, from zero states; gates in the order input, forget, cell, output.
 //
-// All tensors are float32, weights as in nn.LSTM: (4 H, I), (4 H, H). I and H must be multiples of 32. What a step adds
+// Products are in float32, or in bfloat16 with sums in float32. All tensors are float32, weights as in nn.LSTM: (4 H, I), (4 H, H). I and H must be multiples of 32. What a step adds
 // to the gates by its input is one product for all steps; the steps themselves go through time for each direction and
 // each part of the batch on their own.
 #include <algorithm>
@@ -59,25 +59,83 @@ inline Vector exponential(Vector x) {
 inline Vector sigmoid(Vector x) { return 1.0f / (1.0f + exponential(-x)); }
 inline Vector hyperbolic_tangent(Vector x) { return 2.0f / (1.0f + exponential(-2.0f * x)) - 1.0f; }
 
+template <typename T>
+using Element = typename Factor<T>::type;
+template <typename T>
+constexpr int kValues = Factor<T>::kValues;  // of an element
+
+inline void put(float *to, Vector a, Vector) { store(to, a); }
+#if CRNN_BF16
+inline void put(Pair *to, Vector a, Vector b) { store(to, interleave(a, b)); }
+#endif
+
 // Panels of a (columns, depth) matrix, for a product that sums over depth.
-void pack_rows(const float *w, int64_t columns, int64_t depth, float *packed) {
+template <typename T>
+void pack_rows(const float *w, int64_t columns, int64_t depth, Element<T> *packed) {
     parallel(int(columns / kPanel), [&](int panel) {
-        float *to = packed + panel * depth * kPanel;
-        for (int64_t k = 0; k < depth; k++)
-            for (int l = 0; l < kPanel; l++) to[k * kPanel + l] = w[(panel * kPanel + l) * depth + k];
+        Element<T> *to = packed + panel * depth / kValues<T> * kPanel;
+        for (int half = 0; half < 2; half++)
+            for (int64_t k = 0; k < depth; k += kLanes) {
+                Vector v[kLanes];
+                for (int l = 0; l < kLanes; l++) v[l] = load(w + (panel * kPanel + half * kLanes + l) * depth + k);
+                transpose(v);
+                for (int i = 0; i < kLanes; i += kValues<T>)
+                    put(to + (k + i) / kValues<T> * kPanel + half * kLanes, v[i], v[i + kValues<T> - 1]);
+            }
     });
 }
 
-// Panels of a (depth, columns) matrix whose rows are `step` apart.
-void pack_columns(const float *w, int64_t step, int64_t depth, int64_t columns, float *packed) {
+// Panels of a (depth, columns) matrix whose rows are `step` apart; a last element is filled up with zeros.
+template <typename T>
+void pack_columns(const float *w, int64_t step, int64_t depth, int64_t columns, Element<T> *packed) {
+    constexpr int V = kValues<T>;
+    int64_t elements = (depth + V - 1) / V;
     parallel(int(columns / kPanel), [&](int panel) {
-        for (int64_t k = 0; k < depth; k++)
-            std::memcpy(packed + (panel * depth + k) * kPanel, w + k * step + panel * kPanel, kPanel * sizeof(float));
+        for (int64_t k = 0; k < elements; k++)
+            for (int half = 0; half < 2; half++) {
+                const float *from = w + k * V * step + panel * kPanel + half * kLanes;
+                Vector last = k * V + V <= depth ? load(from + (V - 1) * step) : Vector{};
+                put(packed + (panel * elements + k) * kPanel + half * kLanes, load(from), last);
+            }
     });
 }
+
+// Rows of x, `step` apart, for a product that sums along them.
+void copy_rows(const float *x, int64_t step, int64_t rows, int64_t columns, float *out, int64_t out_step) {
+    parallel(int(rows), [&](int i) { std::memcpy(out + i * out_step, x + i * step, size_t(columns) * sizeof(float)); });
+}
+#if CRNN_BF16
+void copy_rows(const float *x, int64_t step, int64_t rows, int64_t columns, Pair *out, int64_t out_step) {
+    parallel(int(rows), [&](int i) {
+        bfloat16 *to = reinterpret_cast<bfloat16 *>(out + i * out_step);
+        for (int64_t k = 0; k < columns; k += kLanes) store(to + k, load(x + i * step + k));
+    });
+}
+#endif
+
+// Rows of x as a product that sums along them reads them: their own place, or a copy.
+template <typename T>
+struct Factors {
+    const float *data;
+    int64_t step;
+    Factors(const float *x, int64_t row_step, int64_t, int64_t) : data(x), step(row_step) {}
+};
+#if CRNN_BF16
+template <>
+struct Factors<bfloat16> {
+    std::vector<Pair> memory;
+    const Pair *data;
+    int64_t step;
+    Factors(const float *x, int64_t row_step, int64_t rows, int64_t columns)
+        : memory(size_t(rows * (columns / 2 + 16))), data(memory.data()), step(columns / 2 + 16) {
+        copy_rows(x, row_step, rows, columns, memory.data(), step);
+    }
+};
+#endif
 
 // c (m x n) = or += a b for packed panels of b, spread over the threads by rows and panels.
-void spread_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *packed,
+template <typename E>
+void spread_product(int64_t m, int64_t n, int64_t k, const E *a, int64_t a_row, int64_t a_column, const E *packed,
                     float *c, int64_t c_row, bool accumulate) {
     constexpr int64_t kBlock = 96;  // rows: a block of a stays in the second-level cache
     int64_t blocks = (m + kBlock - 1) / kBlock, groups = std::min<int64_t>(n / kPanel, 4 * thread_count());
@@ -89,27 +147,34 @@ void spread_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_r
     });
 }
 
-float *floats(Slot slot, int64_t count) { return static_cast<float *>(scratch(slot, size_t(count) * sizeof(float))); }
+template <typename E>
+E *space(Slot slot, int64_t count) {
+    return static_cast<E *>(scratch(slot, size_t(count) * sizeof(E)));
+}
+float *floats(Slot slot, int64_t count) { return space<float>(slot, count); }
 
 // Weights of both directions as the forward products read them, one after the other in one piece of memory.
+template <typename T>
 struct Packed {
-    float *input[2], *state[2], *bias[2];
-    static int64_t size(const Sizes &z) { return 2 * z.gates() * (z.i + z.h + 1); }
+    Element<T> *input[2], *state[2];
+    float *bias[2];
+    static int64_t size(const Sizes &z) { return 2 * z.gates() * (z.i + z.h + 1); }  // floats, at least
     Packed(const Sizes &z, float *memory) {
         for (int d = 0; d < 2; d++, memory += size(z) / 2) {
-            input[d] = memory;
-            state[d] = input[d] + z.gates() * z.i;
-            bias[d] = state[d] + z.gates() * z.h;
+            input[d] = reinterpret_cast<Element<T> *>(memory);
+            state[d] = reinterpret_cast<Element<T> *>(memory + z.gates() * z.i);
+            bias[d] = memory + z.gates() * (z.i + z.h);
         }
     }
 };
 
+template <typename T>
 void pack(const Arguments &a, const Sizes &z, float *memory) {
     Timed timed("weights packed");
-    Packed packed(z, memory);
+    Packed<T> packed(z, memory);
     for (int d = 0; d < 2; d++) {
-        pack_rows(a.at<float>(1 + 4 * d), z.gates(), z.i, packed.input[d]);
-        pack_rows(a.at<float>(2 + 4 * d), z.gates(), z.h, packed.state[d]);
+        pack_rows<T>(a.at<float>(1 + 4 * d), z.gates(), z.i, packed.input[d]);
+        pack_rows<T>(a.at<float>(2 + 4 * d), z.gates(), z.h, packed.state[d]);
         const float *ih = a.at<float>(3 + 4 * d), *hh = a.at<float>(4 + 4 * d);
         for (int64_t k = 0; k < z.gates(); k++) packed.bias[d][k] = ih[k] + hh[k];
     }
@@ -143,21 +208,20 @@ void step_forward(const Sizes &z, int64_t count, float *gates, const float *old_
     }
 }
 
-void forward(const Arguments &a, const Sizes &z, const Packed &packed, const Kept &kept, float *y, float *h, float *c) {
+template <typename T>
+void forward(const Arguments &a, const Sizes &z, const Packed<T> &packed, const Kept &kept, float *y, float *h, float *c) {
     {
         Timed timed("input products");
-        int64_t row = z.i + 16;  // further apart than in x: their places in the cache differ
-        float *x = floats(kSlotInput, z.rows() * row);
-        for (int64_t i = 0; i < z.rows(); i++)
-            std::memcpy(x + i * row, a.at<float>(0) + i * z.i, size_t(z.i) * sizeof(float));
+        int64_t depth = z.i / kValues<T>, row = depth + 16;  // further apart than in x: their places in the cache differ
+        Element<T> *x = space<Element<T>>(kSlotInput, z.rows() * row);
+        copy_rows(a.at<float>(0), z.i, z.rows(), z.i, x, row);
         for (int d = 0; d < 2; d++) {
             parallel(int(z.t), [&](int t) {
                 for (int64_t n = 0; n < z.n; n++)
                     std::memcpy(kept.gates[d] + (t * z.n + n) * z.gate_row(), packed.bias[d],
                                 size_t(z.gates()) * sizeof(float));
             });
-            spread_product(z.rows(), z.gates(), z.i, x, row, 1, packed.input[d], kept.gates[d], z.gate_row(),
-                           true);
+            spread_product(z.rows(), z.gates(), depth, x, row, 1, packed.input[d], kept.gates[d], z.gate_row(), true);
         }
     }
     Timed timed("steps");
@@ -168,9 +232,11 @@ void forward(const Arguments &a, const Sizes &z, const Packed &packed, const Kep
         for (int64_t step = 0; step < z.t; step++) {
             int64_t now = z.time(d, step) * z.n + p.begin, before = step ? z.time(d, step - 1) * z.n + p.begin : 0;
             float *gates = kept.gates[d] + now * z.gate_row(), *hidden = y + now * 2 * z.h + d * z.h;
-            if (step)
-                multiply(p.count(), z.gates(), z.h, y + before * 2 * z.h + d * z.h, 2 * z.h, 1, packed.state[d],
-                         z.h * kPanel, kPanel, gates, z.gate_row(), true);
+            if (step) {
+                const Factors<T> states(y + before * 2 * z.h + d * z.h, 2 * z.h, p.count(), z.h);
+                multiply(p.count(), z.gates(), z.h / kValues<T>, states.data, states.step, 1, packed.state[d],
+                         z.h / kValues<T> * kPanel, kPanel, gates, z.gate_row(), true);
+            }
             step_forward(z, p.count(), gates, step ? kept.cells[d] + before * z.h : nullptr, kept.cells[d] + now * z.h,
                          hidden);
         }
@@ -204,8 +270,9 @@ void step_backward(const Sizes &z, int64_t count, const float *gates, const floa
     }
 }
 
+template <typename T>
 void steps_backward(const Sizes &z, const Kept &kept, const float *dy, const float *dh, const float *dc,
-                    const float *const states[2], float *const dgates[2]) {
+                    Element<T> *const states[2], float *const dgates[2]) {
     Timed timed("steps");
     int parts = parts_of_batch(z);
     parallel(2 * parts, [&](int job) {
@@ -220,9 +287,12 @@ void steps_backward(const Sizes &z, const Kept &kept, const float *dy, const flo
             step_backward(z, p.count(), kept.gates[d] + now * z.gate_row(), kept.cells[d] + now * z.h,
                           step ? kept.cells[d] + before * z.h : nullptr, dy + now * 2 * z.h + d * z.h, dhidden.data(),
                           dcell.data(), dg);
-            if (step)
-                multiply(p.count(), z.h, z.gates(), dg, z.gate_row(), 1, states[d], z.gates() * kPanel, kPanel,
-                         dhidden.data(), z.h, false);
+            if (step) {
+                const Factors<T> own(dg, z.gate_row(), p.count(), z.gates());
+                int64_t depth = z.gates() / kValues<T>;
+                multiply(p.count(), z.h, depth, own.data, own.step, 1, states[d], depth * kPanel, kPanel, dhidden.data(),
+                         z.h, false);
+            }
         }
     });
 }
@@ -237,20 +307,86 @@ void sum_rows(const float *x, int64_t step, int64_t rows, int64_t columns, float
     });
 }
 
+template <typename T>
+void train_forward(const Arguments &a) {
+    a.expect(13);
+    timed_prefix = "LSTM: ";
+    Sizes z = sizes(a);
+    float *weights = floats(kSlotWeights, Packed<T>::size(z));
+    pack<T>(a, z, weights);
+    forward(a, z, Packed<T>(z, weights), Kept(z, a.at<float>(12)), a.at<float>(9), a.at<float>(10), a.at<float>(11));
+}
+
+// The left factor of a product that sums over rows of x, and its step from one element along them to the next.
+const float *summed_rows(const float *x, int64_t step, int64_t, int64_t, float, int64_t &element_step) {
+    element_step = step;
+    return x;
+}
+#if CRNN_BF16
+const Pair *summed_rows(const float *x, int64_t step, int64_t rows, int64_t columns, bfloat16, int64_t &element_step) {
+    element_step = columns + 16;
+    Pair *out = space<Pair>(kSlotState2, (rows + 1) / 2 * element_step);
+    parallel(int((rows + 1) / 2), [&](int pair) {
+        const float *from = x + 2 * pair * step;
+        for (int64_t k = 0; k < columns; k += kLanes)
+            put(out + pair * element_step + k, load(from + k),
+                2 * pair + 1 < rows ? load(from + step + k) : Vector{});
+    });
+    return out;
+}
+#endif
+
+template <typename T>
+void train_backward(const Arguments &a) {
+    a.expect(21);
+    timed_prefix = "LSTM backward: ";
+    using E = Element<T>;
+    constexpr int V = kValues<T>;
+    Sizes z = sizes(a);
+    const float *x = a.at<float>(0), *y = a.at<float>(9);
+    Kept kept(z, a.at<float>(10));
+    int64_t row = z.gate_row(), depth = z.gates() / V;
+    float *gradient = floats(kSlotDiff, 2 * z.rows() * row);
+    float *const dgates[2] = {gradient, gradient + z.rows() * row};
+    E *states = space<E>(kSlotWeights, 2 * depth * z.h);
+    E *const packed_states[2] = {states, states + depth * z.h};
+    {
+        Timed timed("weights packed");
+        for (int d = 0; d < 2; d++)
+            pack_columns<T>(a.at<float>(2 + 4 * d), z.h, z.gates(), z.h, packed_states[d]);
+    }
+    steps_backward<T>(z, kept, a.at<float>(11), a.at<float>(12), a.at<float>(13), packed_states, dgates);
+    Timed timed("products");
+    E *panels = space<E>(kSlotWeights2, std::max(depth, z.rows()) * std::max(z.i, z.h));
+    for (int d = 0; d < 2; d++) {
+        const Factors<T> own(dgates[d], row, z.rows(), z.gates());
+        pack_columns<T>(a.at<float>(1 + 4 * d), z.i, z.gates(), z.i, panels);
+        spread_product(z.rows(), z.i, depth, own.data, own.step, 1, panels, a.at<float>(14), z.i, d > 0);
+    }
+    // Sums over the rows, of the gates' gradients with what met them; a last element is filled up with zeros.
+    auto weights = [&](const float *gates, const float *met, int64_t step, int64_t columns, int64_t rows, float *out) {
+        int64_t element_step;
+        const E *left = summed_rows(gates, row, rows, z.gates(), T(), element_step);
+        pack_columns<T>(met, step, rows, columns, panels);
+        spread_product(z.gates(), columns, (rows + V - 1) / V, left, 1, element_step, panels, out, columns, false);
+    };
+    for (int d = 0; d < 2; d++) {
+        weights(dgates[d], x, z.i, z.i, z.rows(), a.at<float>(15 + 3 * d));
+        // A step's gates meet the states of the step before it; the first step of a direction has none.
+        int64_t gates_from = d ? 0 : z.n, states_from = d ? z.n : 0;
+        weights(dgates[d] + gates_from * row, y + states_from * 2 * z.h + d * z.h, 2 * z.h, z.h, z.rows() - z.n,
+                a.at<float>(16 + 3 * d));
+        sum_rows(dgates[d], row, z.rows(), z.gates(), a.at<float>(17 + 3 * d));
+    }
+}
+
 }  // namespace
 
 extern "C" int64_t crnn_lstm_memory(int64_t t, int64_t n, int64_t i, int64_t h) { return Sizes{t, n, i, h}.memory(); }
 
 // x, (w_ih, w_hh, b_ih, b_hh) forwards, the same backwards in time
 // -> y (T, N, 2 H), h (2, N, H), c (2, N, H), memory for the gradient
-CRNN_OPERATOR(crnn_lstm_training) {
-    a.expect(13);
-    timed_prefix = "LSTM: ";
-    Sizes z = sizes(a);
-    float *weights = floats(kSlotWeights, Packed::size(z));
-    pack(a, z, weights);
-    forward(a, z, Packed(z, weights), Kept(z, a.at<float>(12)), a.at<float>(9), a.at<float>(10), a.at<float>(11));
-}
+CRNN_OPERATOR(crnn_lstm_training) { train_forward<float>(a); }
 
 // as for training, then a tensor of one number: 0, or one that stands for a layer whose weights do not change any more
 // -> y, h, c
@@ -261,54 +397,28 @@ CRNN_OPERATOR(crnn_lstm_evaluation) {
     int64_t layer = int64_t(*a.at<float>(9));
     std::shared_ptr<float> own;
     if (layer == 0) {
-        pack(a, z, floats(kSlotWeights, Packed::size(z)));
+        pack<float>(a, z, floats(kSlotWeights, Packed<float>::size(z)));
     } else {
         own = frozen<float>({layer, z.i, z.h}, [&] {
-            std::shared_ptr<float> memory = allocate<float>(Packed::size(z));
-            pack(a, z, memory.get());
+            std::shared_ptr<float> memory = allocate<float>(Packed<float>::size(z));
+            pack<float>(a, z, memory.get());
             return memory;
         });
     }
-    Packed packed(z, own ? own.get() : floats(kSlotWeights, Packed::size(z)));
+    Packed<float> packed(z, own ? own.get() : floats(kSlotWeights, Packed<float>::size(z)));
     forward(a, z, packed, Kept(z, floats(kSlotState, z.memory() / int64_t(sizeof(float)))), a.at<float>(10),
             a.at<float>(11), a.at<float>(12));
 }
 
 // the 9 inputs of the forward operator, y and memory, which it gave, dy, dh, dc
 // -> dx, dw_ih, dw_hh, dbias forwards, dw_ih, dw_hh, dbias backwards in time
-CRNN_OPERATOR(crnn_lstm_gradient) {
-    a.expect(21);
-    timed_prefix = "LSTM backward: ";
-    Sizes z = sizes(a);
-    const float *x = a.at<float>(0), *y = a.at<float>(9);
-    Kept kept(z, a.at<float>(10));
-    int64_t row = z.gate_row();
-    float *gradient = floats(kSlotDiff, 2 * z.rows() * row);
-    float *const dgates[2] = {gradient, gradient + z.rows() * row};
-    float *states = floats(kSlotWeights, 2 * z.gates() * z.h);
-    const float *const packed_states[2] = {states, states + z.gates() * z.h};
-    {
-        Timed timed("weights packed");
-        for (int d = 0; d < 2; d++)
-            pack_columns(a.at<float>(2 + 4 * d), z.h, z.gates(), z.h, states + d * z.gates() * z.h);
-    }
-    steps_backward(z, kept, a.at<float>(11), a.at<float>(12), a.at<float>(13), packed_states, dgates);
-    Timed timed("products");
-    float *panels = floats(kSlotWeights2, std::max(z.gates(), z.rows()) * std::max(z.i, z.h));
-    for (int d = 0; d < 2; d++) {
-        pack_columns(a.at<float>(1 + 4 * d), z.i, z.gates(), z.i, panels);
-        spread_product(z.rows(), z.i, z.gates(), dgates[d], row, 1, panels, a.at<float>(14), z.i, d > 0);
-    }
-    pack_columns(x, z.i, z.rows(), z.i, panels);
-    for (int d = 0; d < 2; d++)
-        spread_product(z.gates(), z.i, z.rows(), dgates[d], 1, row, panels, a.at<float>(15 + 3 * d), z.i,
-                       false);
-    for (int d = 0; d < 2; d++) {
-        // A step's gates meet the states of the step before it; the first step of a direction has none.
-        int64_t pairs = z.rows() - z.n, gates_from = d ? 0 : z.n, states_from = d ? z.n : 0;
-        pack_columns(y + states_from * 2 * z.h + d * z.h, 2 * z.h, pairs, z.h, panels);
-        spread_product(z.gates(), z.h, pairs, dgates[d] + gates_from * row, 1, row, panels,
-                       a.at<float>(16 + 3 * d), z.h, false);
-        sum_rows(dgates[d], row, z.rows(), z.gates(), a.at<float>(17 + 3 * d));
-    }
-}
+CRNN_OPERATOR(crnn_lstm_gradient) { train_backward<float>(a); }
+
+// The same with products in bfloat16 where the CPU has them.
+#if CRNN_BF16
+CRNN_OPERATOR(crnn_lstm_training_bf16) { train_forward<bfloat16>(a); }
+CRNN_OPERATOR(crnn_lstm_gradient_bf16) { train_backward<bfloat16>(a); }
+#else
+CRNN_OPERATOR(crnn_lstm_training_bf16) { train_forward<float>(a); }
+CRNN_OPERATOR(crnn_lstm_gradient_bf16) { train_backward<float>(a); }
+#endif

@@ -13,7 +13,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
-_conv_data = _conv_weights = _extractor_gradient = _image_gradient = _lstm_gradient = None
+_conv_data = _conv_weights = _extractor_gradient = _image_gradient = _lstm_gradient = _lstm_gradient_bf16 = None
 _library: ctypes.CDLL | None = None
 _path = ""
 _PER_STAGE = 5
@@ -22,7 +22,8 @@ _PER_STAGE = 5
 
 def load(path: Path) -> None:
     """Makes the operators of a compiled library usable; later calls do nothing."""
-    global _conv_data, _conv_weights, _extractor_gradient, _image_gradient, _lstm_gradient, _library, _path
+    global _conv_data, _conv_weights, _extractor_gradient, _image_gradient, _lstm_gradient, _lstm_gradient_bf16
+    global _library, _path
     if _library is not None:
         return
     library = ctypes.CDLL(str(path))
@@ -38,8 +39,8 @@ def load(path: Path) -> None:
     _conv_weights = _custom("crnn_conv_backward_weights", lambda x, dy, w, s: w, lambda x, dy, w, s: w)
     _extractor_gradient = _custom("crnn_vgg_gradient", _stage_parameters, _stage_parameters)
     _image_gradient = _custom("crnn_vgg_image_gradient", lambda *a: a[0], lambda *a: a[0])
-    _lstm_gradient = _custom("crnn_lstm_gradient", lambda *a: (a[0], a[1], a[2], a[3], a[5], a[6], a[7]),
-                             lambda *a: (a[0], a[1], a[2], a[3], a[5], a[6], a[7]))
+    _lstm_gradient = _custom("crnn_lstm_gradient", _lstm_parameters, _lstm_parameters)
+    _lstm_gradient_bf16 = _custom("crnn_lstm_gradient_bf16", _lstm_parameters, _lstm_parameters)
     _library = library
 
 
@@ -61,6 +62,11 @@ def _stage_parameters(*inputs: Any) -> tuple[Any, ...]:
     """What belongs to weights, gamma and beta of every stage, of the inputs of the extractor's gradient."""
     stages = (len(inputs) - 4) // _PER_STAGE  # beside them: images, settings, memory, gradient of the features
     return tuple(inputs[1 + number * _PER_STAGE + part] for number in range(stages) for part in range(3))
+
+
+def _lstm_parameters(*inputs: Any) -> tuple[Any, ...]:
+    """What belongs to x, and to the weights and the bias of both directions, of the inputs of an LSTM's gradient."""
+    return tuple(inputs[number] for number in (0, 1, 2, 3, 5, 6, 7))
 
 
 def _floats(*values: float) -> Tensor:
@@ -157,7 +163,7 @@ def _extractor_bprop(x, w1, g1, b1, m1, v1, w2, g2, b2, m2, v2, w3, g3, b3, m3, 
     return gradients + (ops.zeros_like(settings),)
 
 
-def lstm(frozen: int) -> tuple[ops.Custom, ops.Custom, Tensor]:
+def lstm(frozen: int, bf16: bool) -> tuple[ops.Custom, ops.Custom, Tensor]:
     """The primitives of a bidirectional LSTM layer, float32, for training and for evaluation, and the latter's setting.
 
     `training(x, w_ih, w_hh, b_ih, b_hh, the same of the other direction)` gives y (T, N, 2 H), the last hidden and cell
@@ -165,6 +171,7 @@ def lstm(frozen: int) -> tuple[ops.Custom, ops.Custom, Tensor]:
 
     Args:
         frozen: 0, or a number that stands for a layer whose weights do not change any more.
+        bf16: the products of training are of values rounded to bfloat16; all sums and states stay float32.
     """
     def evaluation_shape(x: Sequence[int], w_ih: Sequence[int], w_hh: Sequence[int],
                          *_: Sequence[int]) -> tuple[tuple[int, ...], ...]:
@@ -177,8 +184,15 @@ def lstm(frozen: int) -> tuple[ops.Custom, ops.Custom, Tensor]:
         return (*evaluation_shape(*shapes), (memory,))
 
     floats = (ms.float32, ms.float32, ms.float32)
-    return (_custom("crnn_lstm_training", training_shape, (*floats, ms.uint8), _lstm_bprop),
+    name, bprop = ("crnn_lstm_training_bf16", _lstm_bprop_bf16) if bf16 else ("crnn_lstm_training", _lstm_bprop)
+    return (_custom(name, training_shape, (*floats, ms.uint8), bprop),
             _custom("crnn_lstm_evaluation", evaluation_shape, floats), _floats(frozen))
+
+
+def _lstm_bprop_bf16(x, w_ih, w_hh, b_ih, b_hh, w_ih_r, w_hh_r, b_ih_r, b_hh_r, out, dout):
+    dx, dw_ih, dw_hh, db, dw_ih_r, dw_hh_r, db_r = _lstm_gradient_bf16(
+        x, w_ih, w_hh, b_ih, b_hh, w_ih_r, w_hh_r, b_ih_r, b_hh_r, out[0], out[3], dout[0], dout[1], dout[2])
+    return dx, dw_ih, dw_hh, db, db, dw_ih_r, dw_hh_r, db_r, db_r
 
 
 def _lstm_bprop(x, w_ih, w_hh, b_ih, b_hh, w_ih_r, w_hh_r, b_ih_r, b_hh_r, out, dout):

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "gemm.h"
-
 namespace crnn {
 namespace {
 

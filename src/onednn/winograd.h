@@ -6,24 +6,10 @@
 // convolution is an ordinary matrix product (tiles x channels) (channels x outputs). The gradients are the same three
 // steps transposed.
 #pragma once
+#include "gemm.h"
 #include "runtime.h"
-#include "vectors.h"
 
 namespace crnn {
-
-// How the products read their factors: single values of float, pairs of bfloat16.
-template <typename T>
-struct Factor {
-    using type = T;
-    static constexpr int kValues = 1;
-};
-#if CRNN_BF16
-template <>
-struct Factor<bfloat16> {
-    using type = Pair;
-    static constexpr int kValues = 2;
-};
-#endif
 
 // One convolution of c to o channels, both multiples of kPanel, over images (n, h, w, c) of T: float, or bfloat16 where
 // CRNN_BF16.
