@@ -140,8 +140,8 @@ def main() -> None:
     parts["CTC loss: forward and gradient"] = loss_time(args.batch, args.steps)
     parts["optimizer: SGD"] = optimizer_time(args.steps)
     parts["MindSpore and the rest: dense layers, clipping, copies, its own work"] = step - sum(parts.values())
-    print(f"{machine_line(('mindspore', 'numpy'))}; batch {args.batch}, {args.dtype}, medians of {args.steps} steps, CPU time; "
-          f"a step {step:.0f} ms, {step / args.batch:.1f} ms an image; roofline {peak:.0f} GFLOP/s\n")
+    print(f"{machine_line(('mindspore', 'numpy'))}; batch {args.batch}, {args.dtype}, medians of {args.steps} "
+          f"steps, CPU time; a step {step:.0f} ms, {step / args.batch:.1f} ms an image; roofline {peak:.0f} GFLOP/s\n")
     print(table(parts, step, peak, args.batch))
 
 

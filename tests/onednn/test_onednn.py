@@ -185,7 +185,7 @@ def test_lstm_and_its_gradients(library, steps, batch, size, hidden, scale, kind
     memory = np.zeros(library.crnn_lstm_memory(steps, batch, size, hidden), np.uint8)
     out = [np.empty_like(dy), np.empty_like(dh), np.empty_like(dc)]
     call(getattr(library, f"crnn_lstm_training{kind}"), x, *arrays, *out, memory)
-    # Sums grow with the inputs, and their errors; bfloat16 rounds what is multiplied 2 ** 15 times as coarsely, at most.
+    # Sums grow with the inputs, and their errors; bfloat16 rounds what is multiplied 2 ** 15 times as coarsely.
     exact, exact_gradients = (1e-6 * scale, 2e-6 * scale) if not kind else (5e-3 * scale, 0.02 * scale)
     for value, reference in zip(out, (ty, th, tc), strict=True):
         assert distance(value, reference.detach().numpy()) < exact
