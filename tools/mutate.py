@@ -2,16 +2,24 @@
 import argparse
 import ast
 import copy
+import hashlib
+import json
+import math
 import os
 import random
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -20,22 +28,35 @@ from src.common.errors import ConfigError, run_main
 ROOT = Path(__file__).resolve().parent.parent
 _DESCRIPTION = """Mutation test: makes small changes to the source (a comparison turned or shifted, a number raised by
 one, a negation dropped, plus for minus, and for or, a statement or returned value deleted) and runs the tests that
-belong to the file. A mutant that no test notices has survived: a test is missing there, or the change means nothing.
-All happens in a temporary copy; the checkout is never written to. Nothing else need be installed."""
+belong to the file, up to the first that fails. A mutant that no test notices has survived: a test is missing there, or
+the change means nothing; then tools/equal_mutants.yaml says why. All happens in a temporary copy; the checkout is never
+written to. With --results a run that was cut short goes on, and mutants that survived are tried again once their tests
+have changed."""
 
 BELONGING = {
     "src/loss.py": ["tests/training/test_loss.py"],
     "src/crnn_for_train.py": ["tests/training/test_crnn_for_train.py"],
     "src/metric.py": ["tests/evaluation/test_metric.py", "tests/evaluation/test_fit_temperature.py"],
+    "src/reading/alignment.py": ["tests/reading/test_alignment.py"],
+    "src/reading/alternatives.py": ["tests/reading/test_alignment.py", "tests/reading/test_beam.py"],
     "src/reading/beam.py": ["tests/reading/test_decode.py", "tests/reading/test_beam.py"],
     "src/reading/ctc.py": ["tests/reading/test_ctc.py", "tests/reading/test_decode.py"],
     "src/reading/greedy.py": ["tests/reading/test_decode.py"],
+    "src/reading/language_model.py": ["tests/reading/test_language_model.py", "tests/reading/test_beam.py"],
     "src/reading/lexicon.py": ["tests/reading/test_lexicon.py"],
     "src/reading/lexicon_decoder.py": ["tests/reading/test_lexicon.py", "tests/reading/test_decode.py"],
+    "src/reading/model_training.py": ["tests/reading/test_language_model.py",
+                                      "tests/reading/test_train_language_model.py"],
+    "src/reading/selection.py": ["tests/reading/test_decode.py", "tests/reading/test_beam.py",
+                                 "tests/evaluation/test_eval_options.py"],
+    "src/reading/word_list.py": ["tests/reading/test_lexicon.py", "tests/reading/test_language_model.py"],
+    "src/reading/word_search.py": ["tests/reading/test_beam.py"],
     "src/data/preprocess.py": ["tests/data/test_preprocess.py", "tests/data/test_transparency.py",
-                               "tests/data/test_keep_ratio.py"],
+                               "tests/data/test_keep_ratio.py", "tests/data/test_long_width.py"],
     "src/data/protocol.py": ["tests/data/test_protocol.py"],
     "src/network/checkpoint.py": ["tests/network/test_checkpoint.py"],
+    "src/network/checkpoint_folder.py": ["tests/training/test_trainer.py", "tests/network/test_checkpoint.py"],
+    "src/network/checkpoint_format.py": ["tests/network/test_checkpoint.py", "tests/fuzz/test_cases.py"],
     "src/training/trainer.py": ["tests/training/test_trainer.py"],
 }
 """Source files and the tests, relative to the root, that must notice when they break."""
@@ -43,6 +64,12 @@ BELONGING = {
 _OTHER = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
           ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Add: ast.Sub,
           ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.And: ast.Or, ast.Or: ast.And}
+EQUAL = ROOT / "tools" / "equal_mutants.yaml"
+"""Mutants that do what the source does, with the reason."""
+_LEAST_EACH = 8
+"""Mutants that are drawn from a small file."""
+_MEMORY = 8 << 30
+"""Bytes that the tests of a mutant may take."""
 _SIMPLE = (ast.Assign, ast.AugAssign, ast.Expr, ast.Raise, ast.Continue, ast.Break, ast.Delete)
 
 
@@ -56,6 +83,7 @@ class Mutant:
         old: the source text that goes.
         new: what comes in its place.
         source: the whole file with the change.
+        original: the whole file without it.
     """
 
     path: str
@@ -63,10 +91,22 @@ class Mutant:
     old: str
     new: str
     source: str
+    original: str
 
     def __str__(self) -> str:
         old, new = (" ".join(text.split())[:70] for text in (self.old, self.new))
         return f"{self.path}:{self.line}: {old}  ->  {new}"
+
+    @property
+    def key(self) -> str:
+        """The same for the same change of the same file."""
+        return _digest([self.path, self.source])
+
+    @property
+    def change(self) -> tuple[str, str, str]:
+        """File, and its line before and after, as in :data:`EQUAL`; other lines of the file do not matter."""
+        before, after = (text.splitlines()[self.line - 1].strip() for text in (self.original, self.source))
+        return self.path, before, after
 
 
 def mutants(path: str, source: str) -> list[Mutant]:
@@ -80,7 +120,7 @@ def mutants(path: str, source: str) -> list[Mutant]:
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset
         text = (data[:begin] + new.encode() + data[end:]).decode()
-        found.append(Mutant(path, node.lineno, data[begin:end].decode(), new, text))
+        found.append(Mutant(path, node.lineno, data[begin:end].decode(), new, text, source))
     return sorted(found, key=lambda mutant: mutant.line)
 
 
@@ -141,82 +181,218 @@ def copy_of(root: Path, folder: Path) -> None:
             shutil.copy2(root / name, folder / name)
 
 
-def run_tests(folder: Path, tests: Sequence[str], limit: float | None) -> tuple[int | None, float]:
-    """Runs the tests up to the first that fails; returns pytest's exit code (None: out of time) and seconds."""
+def run_tests(folder: Path, tests: Sequence[str], limit: float | None) -> tuple[int | None, float, str]:
+    """Runs tests up to the first that fails.
+
+    Args:
+        folder: copy of the repository.
+        tests: files, or single tests that are to come first.
+        limit: seconds; None: without a limit.
+
+    Returns:
+        pytest's exit code (None: out of time), seconds, and the test that failed ('' without any).
+    """
     # No bytecode: Python would take that of another mutant of the same length and second for this one's.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as base:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow",
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow",
                    f"--basetemp={base}/t", *tests]
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+                                   preexec_fn=_limit_memory)
         try:
-            done = subprocess.run(command, cwd=folder, env=environment, timeout=limit, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)
+            output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
-            return None, time.monotonic() - begin
-    return done.returncode, time.monotonic() - begin
+            os.killpg(process.pid, signal.SIGKILL)  # what the tests have started, too
+            process.communicate()
+            return None, time.monotonic() - begin, ""
+    failed = [line.split(" ")[1] for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return process.returncode, time.monotonic() - begin, failed[0] if failed and "::" in failed[0] else ""
 
 
-def mutate(root: Path, belonging: dict[str, list[str]], count: int, seed: int) -> dict[str, list[bool]]:
-    """Tries mutants drawn from all of some files, prints each and what became of it.
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def draw(found: Mapping[str, Sequence[Mutant]], count: int, seed: int) -> dict[str, list[Mutant]]:
+    """Draws mutants of each file, in proportion to how many it has, but some of the small ones, too.
+
+    Args:
+        found: all mutants by file.
+        count: how many are wanted; the small files may make it some more.
+        seed: of the draw.
+
+    Returns:
+        The mutants of each file in the order of its lines. They depend on the other files by their number alone.
+    """
+    total, least = sum(map(len, found.values())), min(_LEAST_EACH, math.ceil(count / len(found)))
+    chosen = {}
+    for path, mine in found.items():
+        share = min(len(mine), max(least, round(count * len(mine) / total)))
+        chosen[path] = sorted(random.Random(f"{seed} {path}").sample(mine, share), key=lambda one: one.line)
+    return chosen
+
+
+def read_equal(path: Path) -> dict[tuple[str, str, str], str]:
+    """Reasons why mutants are equal, by file, line before and line after."""
+    return {(entry["file"], entry["line"], entry["becomes"]): entry["why"]
+            for entry in yaml.safe_load(path.read_text(encoding="utf-8"))}
+
+
+class Results:
+    """What became of mutants, kept in a file from run to run: one JSON object a line, the last one counts.
+
+    Args:
+        path: the file; None keeps nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._known: dict[str, dict[str, str | float]] = {}
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                self._known[entry["key"]] = entry
+
+    def of(self, key: str, tests: str) -> dict[str, str | float] | None:
+        """What is known under a key; nothing of what survived other tests than these (their digest)."""
+        entry = self._known.get(key)
+        return None if entry is None or entry["result"] == "survived" and entry["tests"] != tests else entry
+
+    def note(self, entry: dict[str, str | float]) -> None:
+        self._known[str(entry["key"])] = entry
+        if self.path is not None:
+            with open(self.path, "a", encoding="utf-8") as file:  # one write: several runs may share the file
+                file.write(json.dumps(entry) + "\n")
+
+
+def mutate(root: Path, belonging: Mapping[str, Sequence[str]], chosen: Mapping[str, Sequence[Mutant]],
+           results: Results, until: float = math.inf) -> dict[str, str]:
+    """Tries mutants and prints what became of each.
 
     Args:
         root: of the repository.
         belonging: files and their tests.
-        count: mutants to try; fewer where there are no more.
-        seed: of the draw.
+        chosen: the mutants by file.
+        results: what is known, and will be.
+        until: time (``time.monotonic``) after which no other mutant is begun.
 
     Returns:
-        For each file, whether its mutants were killed.
+        By the keys of mutants: killed, hangs, survived; those that time ran out for are left out.
 
     Raises:
         ConfigError: the tests of a file fail without any change.
     """
-    found = [mutant for path in belonging for mutant in mutants(path, (root / path).read_text(encoding="utf-8"))]
-    chosen = random.Random(seed).sample(found, min(count, len(found)))
-    killed: dict[str, list[bool]] = {}
+    became: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         copy_of(root, folder)
-        for path in belonging:
-            mine = [mutant for mutant in chosen if mutant.path == path]
-            if not mine:
+        for path, mine in chosen.items():
+            tests = list(belonging[path])
+            digest = _digest((folder / test).read_text(encoding="utf-8") for test in tests)
+            for mutant in mine:
+                known = results.of(mutant.key, digest)
+                became.update({mutant.key: str(known["result"])} if known else {})
+            left = [mutant for mutant in mine if mutant.key not in became]
+            if not left or time.monotonic() > until:
                 continue
-            code, seconds = run_tests(folder, belonging[path], None)
-            if code != 0:
-                raise ConfigError(f"{path}: its tests ({' '.join(belonging[path])}) end with exit code {code} without "
-                                  "any mutant; mend them first")
-            print(f"{path}: {len(mine)} of {sum(mutant.path == path for mutant in found)} mutants; the tests take "
-                  f"{seconds:.0f} s", flush=True)
+            seconds = _seconds_unchanged(folder, path, tests, digest, results)
+            print(f"{path}: {len(left)} mutants to try; the tests take {seconds:.0f} s", flush=True)
             original = (folder / path).read_text(encoding="utf-8")
-            for mutant in sorted(mine, key=lambda one: one.line):
+            killers: Counter[str] = Counter()  # tests that fail often come first
+            for mutant in left:
+                if time.monotonic() > until:
+                    break
                 (folder / path).write_text(mutant.source, encoding="utf-8")
-                code, _ = run_tests(folder, belonging[path], 60 + 5 * seconds)
-                killed.setdefault(path, []).append(code != 0)
-                what = "SURVIVED" if code == 0 else "hangs   " if code is None else "killed  "
-                print(f"{what} {mutant}", flush=True)
+                first = [test for test, _ in killers.most_common(5)]
+                code, took, failed = run_tests(folder, [*first, *tests], 30 + 4 * seconds)
+                killers.update([failed] if failed else [])
+                result = "survived" if code == 0 else "hangs" if code is None else "killed"
+                results.note({"key": mutant.key, "mutant": str(mutant), "tests": digest, "result": result,
+                              "by": failed, "seconds": round(took, 1)})
+                became[mutant.key] = result
+                print(f"{result:8} {mutant}", flush=True)
             (folder / path).write_text(original, encoding="utf-8")
-    return killed
+    return became
+
+
+def _seconds_unchanged(folder: Path, path: str, tests: list[str], digest: str, results: Results) -> float:
+    """How long the tests of a file take without any mutant; ConfigError where they fail."""
+    key = _digest([path, (folder / path).read_text(encoding="utf-8"), digest])
+    known = results.of(key, digest)
+    if known is None:
+        code, seconds, _ = run_tests(folder, tests, None)
+        if code != 0:
+            raise ConfigError(f"{path}: its tests ({' '.join(tests)}) end with exit code {code} without any mutant; "
+                              "mend them first")
+        known = {"key": key, "mutant": f"{path}: none", "tests": digest, "result": "unchanged", "seconds": seconds}
+        results.note(known)
+    return float(known["seconds"])
+
+
+def report(chosen: Mapping[str, Sequence[Mutant]], became: Mapping[str, str],
+           equal: Mapping[tuple[str, str, str], str]) -> float:
+    """Prints a table by file and the survivors; returns the share of the mutants, but for equal ones, killed, in %."""
+    survivors: list[Mutant] = []
+    sums: Counter[str] = Counter()
+    print("| file | mutants | killed | equal | survived | not tried |\n|---|---|---|---|---|---|")
+    for path, mine in chosen.items():
+        counts: Counter[str] = Counter(mutants=len(mine))
+        for mutant in mine:
+            result = became.get(mutant.key)
+            if result in ("killed", "hangs"):
+                counts["killed"] += 1
+            elif mutant.change in equal:
+                counts["equal"] += 1
+            else:
+                counts["survived" if result else "left"] += 1
+                survivors += [mutant] if result else []
+        print(_row(path, counts))
+        sums.update(counts)
+    print(_row("all", sums))
+    for mutant in survivors:
+        print(f"SURVIVED {mutant}")
+    tried = sums["killed"] + sums["survived"]
+    share = 100 * sums["killed"] / max(tried, 1)
+    print(f"{sums['killed']} of {tried} mutants killed: {share:.1f} %, beside {sums['equal']} that change nothing")
+    return share
+
+
+def _row(name: str, counts: Mapping[str, int]) -> str:
+    cells = [str(counts[column]) for column in ("mutants", "killed", "equal", "survived", "left")]
+    return f"| {' | '.join([name, *cells])} |"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Tries mutants as the command line says; returns 1 where fewer were killed than asked for."""
+    """Tries mutants as the command line says; returns 1 where fewer were killed than asked for, 3 out of time."""
     parser = argparse.ArgumentParser(description=_DESCRIPTION)
-    parser.add_argument("--count", type=int, default=200, help="mutants to try, drawn from all files (default 200)")
+    parser.add_argument("--count", type=int, default=200, help="mutants to draw from all files (default 200)")
     parser.add_argument("--seed", type=int, default=1, help="of the draw")
-    parser.add_argument("--only", nargs="+", metavar="FILE", help=f"of these: {', '.join(BELONGING)}")
+    parser.add_argument("--only", nargs="+", metavar="FILE", help=f"those of these: {', '.join(BELONGING)}")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="keep results here, and go on with them")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no mutant after so long; exit code 3 "
+                        "where some are left")
     parser.add_argument("--least", type=float, default=0.0, help="share that must be killed, in %%")
     args = parser.parse_args(argv)
     unknown = sorted(set(args.only or ()) - set(BELONGING))
     if unknown:
         raise ConfigError(f"--only {unknown[0]}: no tests are known for it; add it to BELONGING in tools/mutate.py")
-    killed = mutate(ROOT, {path: tests for path, tests in BELONGING.items() if not args.only or path in args.only},
-                    args.count, args.seed)
-    for path, results in killed.items():
-        print(f"{sum(results):4} of {len(results):4} killed  {path}")
-    results = [result for part in killed.values() for result in part]
-    share = 100 * sum(results) / max(len(results), 1)
-    print(f"{sum(results)} of {len(results)} mutants killed: {share:.1f} %")
+    until = time.monotonic() + 60 * args.minutes
+    chosen = draw({path: mutants(path, (ROOT / path).read_text(encoding="utf-8")) for path in BELONGING},
+                  args.count, args.seed)
+    if args.only:
+        chosen = {path: mine for path, mine in chosen.items() if path in args.only}
+    equal = read_equal(EQUAL)
+    to_try = {path: [one for one in mine if one.change not in equal] for path, mine in chosen.items()}
+    became = mutate(ROOT, BELONGING, to_try, Results(args.results), until)
+    share = report(chosen, became, equal)
+    if any(mutant.key not in became for mine in to_try.values() for mutant in mine):
+        return 3
     return int(share < args.least)
 
 
