@@ -142,8 +142,7 @@ class TrainOneStepCellWithGradClip(nn.Cell):
         self.optimizer = optimizer
         self.weights = optimizer.parameters
         self.rates = ParameterTuple(_learning_rates(optimizer))
-        self.reduces = reducer is not None
-        self.reducer = reducer if reducer is not None else nn.Identity()
+        self.reducer = reducer
         self.branches = branches
         self.clip_norm = float(clip_norm)
         self.dynamic = loss_scale == "dynamic"
@@ -195,7 +194,7 @@ class TrainOneStepCellWithGradClip(nn.Cell):
             self.hyper_map(_assign, self.kept, self.early)
         (_, ctc, impossible), gradients = self.grad(image, label, label_length, frame_weight, keep, scale)
         totals = ops.concat([ops.stack([ctc, impossible.astype(ms.float32)]), stop])
-        if self.reduces:
+        if self.reducer is not None:
             gradients, totals = self.reducer(gradients, totals)
         gradients = self.hyper_map(ops.partial(_unscale, 1.0 / scale), gradients)
         norm = ops.sqrt(ops.addn(self.hyper_map(_square, gradients)))

@@ -186,8 +186,8 @@ class Trainer:
     def _is_to_be_saved(self, epoch: int, step: int) -> bool:
         """Whether to write a checkpoint after a step: regularly, at the end, and where an earlier one is missing."""
         steps = self.dataset.get_dataset_size()
-        done = epoch * steps + step
-        return (done % self.save_every == 0 or done == self.epochs * steps
+        done = self._done(epoch, step)
+        return (done % self.save_every == 0 or done == self._done(self.epochs)
                 or (self.checkpoints.is_behind and (step == steps or done % RETRY_STEPS == 0)))
 
     def _save(self, epoch: int, step: int) -> Path | None:
@@ -231,7 +231,7 @@ class Trainer:
         path = written or self._save(epoch, step)
         if path is None:
             self.monitor.say(f"{where}; its checkpoint could not be written")
-        elif epoch * self.dataset.get_dataset_size() + step == self.epochs * self.dataset.get_dataset_size():
+        elif self._done(epoch, step) == self._done(self.epochs):
             self.monitor.say(f"{where}, which was the last one; checkpoint: {path}")
         elif self.ranks.is_alone:
             self.monitor.say(f"{where}; checkpoint: {path}\nto go on: {command_to_resume(path)}")
@@ -248,7 +248,7 @@ class Trainer:
 
     def _begin(self, epoch: int, step: int, batch: Batch) -> None:
         """Gives the device a step."""
-        done = epoch * self.dataset.get_dataset_size() + step - 1
+        done = self._done(epoch, step - 1)
         inputs = [Tensor(batch.image), Tensor(batch.label), Tensor(batch.label_length),
                   Tensor(self.frame_weights[done], mstype.float32), Tensor(self.rates[done], mstype.float32)]
         inputs.append(Tensor(np.array([self.signals.received == number for number in NAMES], np.float32)))
@@ -277,18 +277,21 @@ class Trainer:
             self.stopping = self.stopping or asked
             self.monitor.on_step_end(epoch + 1, step, result)
             if self.metrics is not None:
-                steps = self.dataset.get_dataset_size()
-                done = epoch * steps + step
-                self.metrics.note_step(done, epoch + 1, step == steps, result.loss, float(self.rates[done - 1]),
+                done, is_last = self._done(epoch, step), step == self.dataset.get_dataset_size()
+                self.metrics.note_step(done, epoch + 1, is_last, result.loss, float(self.rates[done - 1]),
                                        result.grad_norm, result.skipped)
             self.bad_steps.note(int(found[IN_A_ROW]))
             self._end_if_beyond_help(epoch, step, begun.batch)
 
     def _reads_all(self, epoch: int, step: int) -> bool:
         """Whether everything is read after this step, the same in all ranks."""
-        steps = self.dataset.get_dataset_size()
-        done = epoch * steps + step
-        return step == steps or done % self.save_every == 0 or done % RETRY_STEPS == 0
+        done = self._done(epoch, step)
+        return (step == self.dataset.get_dataset_size() or done % self.save_every == 0
+                or done % RETRY_STEPS == 0)
+
+    def _done(self, epoch: int, step: int = 0) -> int:
+        """Steps since the beginning of the run, once `step` steps of the epoch `epoch` (from 0) are done."""
+        return epoch * self.dataset.get_dataset_size() + step
 
     def _watch(self, epoch: int, step: int) -> AbstractContextManager[None]:
         # A device works on its own time: an earlier step's failure may come to light here.
@@ -299,7 +302,7 @@ class Trainer:
         steps = self.dataset.get_dataset_size()
         whole = step == steps
         return {**self.facts, "epoch_num": epoch + whole, "step_in_epoch": 0 if whole else step,
-                "step_num": epoch * steps + step, "steps_per_epoch": steps}
+                "step_num": self._done(epoch, step), "steps_per_epoch": steps}
 
 
 def position_of(info: dict, steps_per_epoch: int, warn: Callable[[str], None]) -> Position:
