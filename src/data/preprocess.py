@@ -85,7 +85,8 @@ class InputSpec:
         if not options.keep_ratio:
             return spec
         if not options.bucket_widths.strip():
-            return replace(spec, widths=tuple(max(8, round(spec.width * factor / 4) * 4) for factor in _BUCKETS))
+            widths = {max(8, round(spec.width * factor / 4) * 4) for factor in _BUCKETS}
+            return replace(spec, widths=tuple(sorted(widths)))
         try:
             return replace(spec, widths=tuple(int(width) for width in options.bucket_widths.split(",")))
         except ValueError as error:

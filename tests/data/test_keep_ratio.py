@@ -44,6 +44,8 @@ def test_spec_from_the_configuration():
     assert InputSpec.from_config(config(bucket_widths=WIDTHS)).widths == ()
     assert InputSpec.from_config(config(keep_ratio=True, bucket_widths=WIDTHS)).widths == SPEC.widths
     assert InputSpec.from_config(config(keep_ratio=True)).widths == (64, 100, 160, 256, 512)
+    assert InputSpec.from_config(config(keep_ratio=True, image_width=10)).widths == (8, 16, 24, 52)  # two are 8
+    assert InputSpec.from_config(config(keep_ratio=True, bucket_widths="5, 64")).widths == (5, 64)
     for widths in ("64, 64", "100, 64", "4, 64"):
         with pytest.raises(ConfigError, match="must rise and begin with 5 or more"):
             InputSpec.from_config(config(keep_ratio=True, bucket_widths=widths))

@@ -186,9 +186,10 @@ def test_empty_batch_and_wrong_arrays():
                   np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(DataError, match="uint8"):
             resize(wrong, InputSpec())
-    for bad in ({"width": 0}, {"height": -1}, {"scale": 0}):
+    for bad in ({"width": 0}, {"height": 0}, {"height": -1}, {"scale": 0}):
         with pytest.raises(ConfigError):
             InputSpec(**bad)
+    assert (InputSpec(1, 1).height, InputSpec(1, 1).width) == (1, 1)
 
 
 def test_real_images(shared_data):

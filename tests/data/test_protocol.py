@@ -38,6 +38,9 @@ def test_summary_says_how_many_and_why(tmp_path):
     full = source(tmp_path / "full", "ic13", ["word"] * 857 + ["no"])
     assert "857 of 858 words count; dropped 1" in select_words(full).summary() and select_words(full).note == ""
     assert "the 1811 need a list" in select_words(source(tmp_path / "e", "ic15")).summary()
+    assert select_words(source(tmp_path / "chosen", "ic15", ["word"] * 1811)).note == ""  # chosen already
+    assert len(select_words(source(tmp_path / "d", "ic13")).examples) == 5
+    assert select_words(source(tmp_path / "all", "ic13", ["word"] * 857)).dropped == {}
 
 
 def test_lists_go_before_rules(tmp_path):

@@ -20,6 +20,7 @@ from src.network.checkpoint import (
     write_checkpoint,
 )
 from src.network.checkpoint_folder import CheckpointFolder, newest_sound
+from src.network.checkpoint_format import check_structure
 
 
 class Tiny(ms.nn.Cell):
@@ -234,6 +235,36 @@ def test_the_training_state_is_taken_whole_or_not_at_all(values, info, fits):
     assert found["moments.vgg.weight"] == ([1, 1] if fits else [0, 0])
     assert found["global_step"] == (5 if fits else 0)
     assert found["loss_scale"] == 0, "an option, not state"
+
+
+@pytest.mark.parametrize("but_last", [False, True])
+def test_the_state_of_the_last_layer_and_of_the_helper_is_left_out_for_another_charset(but_last):
+    cell = ms.nn.Cell()
+    names = ("moments.vgg.conv1.weight", "moments.rnn.1.embedding.bias", "moments.head.weight", "global_step")
+    cell.all = ms.ParameterTuple([ms.Parameter(ms.Tensor(np.zeros(2, np.float32)), name=name) for name in names])
+    values = {name: np.full(2, 5.0) for name in names}
+    values["moments.rnn.1.embedding.bias"] = values["moments.head.weight"] = np.full(3, 5.0)  # of more classes
+    assert load_state(cell, Checkpoint("x", values), but_last) is but_last
+    found = [p.asnumpy().tolist() for p in cell.get_parameters()]
+    assert found == ([[5, 5], [0, 0], [0, 0], [5, 5]] if but_last else [[0, 0]] * 4)
+
+
+NUMBERS = ["int8", "uint8", "bool_", "int16", "uint16", "float16", "int32", "uint32", "float32", "int64", "uint64",
+           "float64"]
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_the_structure_of_files_that_mindspore_wrote(tmp_path, kind):
+    """Every kind of number, with and without MindSpore's own checksum; a byte less is found."""
+    path = tmp_path / "a.ckpt"
+    arrays = {"vgg.scalar": np.ones((), kind), "vgg.row": np.ones(3, kind), "vgg.table": np.ones((2, 5), kind)}
+    for check in (False, True):
+        ms.save_checkpoint([{"name": name, "data": ms.Tensor(value)} for name, value in arrays.items()], str(path),
+                           append_dict={"text": "letters", "number": 5}, crc_check=check)
+        check_structure(path.read_bytes())
+        for cut in (1, 2):
+            with pytest.raises(ValueError):
+                check_structure(path.read_bytes()[:-cut])
 
 
 def test_what_is_trained_beside_its_average():

@@ -79,6 +79,22 @@ def test_best_paths_in_single_precision_are_close(sharpness, offset, temperature
     np.testing.assert_allclose(log_p, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_one_frame_is_enough():
+    logits = np.array([[[1.0, 3.0, 2.0], [0.0, 0.0, 4.0]]])
+    flat, lengths, log_p = ctc.read_best_paths(logits, 3)
+    assert flat.tolist() == [1] and lengths.tolist() == [1, 0]
+    np.testing.assert_allclose(np.exp(log_p), reference.softmax(logits)[0, [0, 1], [1, 2]], rtol=1e-6)
+    em = ctc.emissions(logits, 3)
+    np.testing.assert_allclose(np.exp(score(em, 0, [(0,), (1,), (), (0, 1)])),
+                               [*reference.softmax(logits)[0, 0], 0.0], rtol=1e-12)
+
+
+def test_scores_in_half_precision_are_computed_in_single_precision():
+    logits = np.random.default_rng(6).normal(size=(24, 5, 6)).astype(np.float16) * 3
+    np.testing.assert_array_equal(ctc.read_best_paths(logits, 6)[2],
+                                  ctc.read_best_paths(logits.astype(np.float32), 6)[2])
+
+
 def test_best_path_and_required_steps():
     best = np.array([[0, 2, 2], [0, 0, 2], [2, 1, 2], [0, 1, 2], [1, 2, 2]])  # (T, N), blank 2
     flat, lengths = ctc.best_path(best.copy(), 2)

@@ -29,6 +29,12 @@ def test_greedy_against_a_plain_loop(images):
             assert reading.confidence == pytest.approx(expected, rel=1e-4)
 
 
+def test_lists_of_numbers_are_read_as_arrays_are():
+    logits = np.random.default_rng(8).normal(size=(5, 3, 4)).round(3)
+    for decoder in (GreedyDecoder(ABC), BeamDecoder(ABC), LexiconDecoder(ABC, ["ab", "ba"])):
+        assert decoder(logits.tolist()) == decoder(logits)
+
+
 def test_greedy_reads_nothing_from_blanks_and_from_no_images():
     logits = np.zeros((9, 2, 4), np.float32)
     logits[:, :, 3] = 20

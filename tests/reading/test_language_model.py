@@ -94,6 +94,10 @@ def test_of_too_many_contexts_those_stay_that_tell_most():
         np.testing.assert_array_equal(got, shorter.log_probs(np.array([letters[pair[1]]])))
 
 
+def test_the_order_is_six_unless_another_is_asked_for():
+    assert train_model(WORDS, ABC)[0].order == 6
+
+
 def test_a_count_is_as_good_as_repeating_a_word():
     repeated, _ = train_model(["abba"] * 3 + ["cab"] * 2 + ["!"], ABC, 3)
     counted, left_out = train_model(["abba", "!", "cab"], ABC, 3, counts=[3, 7, 2])
@@ -154,6 +158,11 @@ def test_an_earlier_format_is_named(tmp_path):
 def test_settings_out_of_range(values):
     with pytest.raises(ConfigError, match="must be 0 or more"):
         Use(**values)
+
+
+@pytest.mark.parametrize("values", [{"weight": 0.0}, {"strange": 0.0}, {"sure": 0.0}, {"unsure": 0.0}, {"unsure": 1.0}])
+def test_settings_at_the_ends_of_their_range(values):
+    assert Use(**values) is not None
 
 
 def test_what_is_not_a_model_is_an_error(tmp_path):

@@ -43,6 +43,22 @@ def test_shared_lexicon_is_exact(sharpness):
     assert decoder.report.infeasible == sum(r > 6 for r in required)  # reported once, not at every call
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_no_more_rivals_are_looked_for_than_are_promising(monkeypatch, width):
+    """Words that are all alike: as many are found at each depth as nodes are kept, and the best one."""
+    monkeypatch.setattr(lexicon, "_RIVAL_WIDTH", width)
+    decoder = LexiconDecoder(ABC, ["a", "b", "c"])
+    (readings,) = decoder.ranked(np.zeros((3, 1, 4)))
+    assert width <= len(readings) <= width + 1
+
+
+def test_a_text_much_longer_than_all_words_has_none_near():
+    subject = Lexicon(["ab", "abc"], WordEncoder(ABC))
+    texts = np.tile(np.array([0, 1, 2]), (2, 10))
+    text, word = subject.near(texts, np.array([30, 2]), 1)
+    assert [(int(t), subject.words[w]) for t, w in zip(text, word, strict=True)] == [(1, "ab"), (1, "abc")]
+
+
 def test_per_image_lexicons_are_exact():
     rng = np.random.default_rng(2)
     logits = rng.normal(size=(7, 60, 4)) * 2
@@ -123,6 +139,9 @@ def test_misuse_is_one_sentence():
         LexiconDecoder(ABC, ["xyz", ""])
     with pytest.raises(ConfigError, match="delta"):
         LexiconDecoder(ABC, ["a"], delta=-1)
+    with pytest.raises(ConfigError, match="0 to 200"):
+        LexiconDecoder(ABC, ["a"], delta=201)
+    assert LexiconDecoder(ABC, ["a"], delta=200)(np.zeros((3, 1, 4)))[0].text == "a"
 
 
 @pytest.mark.parametrize("delta", [0, 1, 2, 3, 5])

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from mindspore import Parameter, nn, ops
 
-from src.crnn_for_train import IMPOSSIBLE, IN_A_ROW, LOSS, NORM, SKIPPED, STOP, TrainOneStepCellWithGradClip
+from src.crnn_for_train import (
+    IMPOSSIBLE,
+    IN_A_ROW,
+    LOSS,
+    NORM,
+    SKIPPED,
+    STOP,
+    GradientReducer,
+    TrainOneStepCellWithGradClip,
+)
 from src.network.checkpoint import load_state, read_checkpoint, write_arrays, write_checkpoint
 from src.training.optimizer import create_optimizer
 
@@ -47,7 +56,7 @@ BAD = [[np.inf, 0.0], [0.0, 0.0]]
 GRADIENT = np.array([[3.0, 4.0], [0.0, 12.0]])  # norm 13
 
 
-@pytest.mark.parametrize(("clip_norm", "factor"), [(0, 1.0), (20.0, 1.0), (6.5, 0.5)])
+@pytest.mark.parametrize(("clip_norm", "factor"), [(0, 1.0), (20.0, 1.0), (6.5, 0.5), (0.5, 0.5 / 13)])
 @pytest.mark.parametrize("loss_scale", [1.0, 1024.0, "dynamic"])
 def test_clip_by_global_norm(clip_norm, factor, loss_scale):
     network, cell = make(clip_norm, loss_scale)
@@ -104,6 +113,25 @@ def test_numbers_of_all_ranks_come_with_the_gradients():
     _, cell = make(reducer=TimesThree())
     found = run(cell, GRADIENT, labels=(1, 2))
     assert (found[LOSS], found[IMPOSSIBLE], found[STOP:]) == (38.0, 6.0, [0.0, 2.0, 0.0])
+
+
+class Doubled(nn.Cell):
+    """Stands in for the collective operator: two ranks that hold the same."""
+
+    def construct(self, x):
+        return x * 2
+
+
+@pytest.mark.parametrize(("mean", "factor"), [(False, 2), (True, 1)])
+def test_gradients_of_any_shape_and_numbers_go_through_one_operator(monkeypatch, mean, factor):
+    monkeypatch.setattr(ops, "AllReduce", Doubled)
+    rng = np.random.default_rng(0)
+    gradients = [rng.normal(size=shape).astype(kind) for shape, kind in (((2, 3), np.float32), ((4,), np.float16),
+                                                                         ((1, 2, 2), np.float32))]
+    reduced, sums = GradientReducer(2, mean)(tuple(map(ms.Tensor, gradients)), ms.Tensor([5.0, 0.0, 7.0], ms.float32))
+    assert [found.dtype for found in reduced] == [ms.float32] * 3 and sums.asnumpy().tolist() == [10, 0, 14]
+    for found, gradient in zip(reduced, gradients, strict=True):
+        np.testing.assert_array_equal(found.asnumpy(), gradient.astype(np.float32) * factor)
 
 
 def test_bad_steps_in_a_row_are_counted_and_saved(tmp_path):

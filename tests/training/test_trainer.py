@@ -349,6 +349,8 @@ def test_position_of_a_checkpoint():
     assert position_of(info, 8, told.append) == Position(2, 5) and not told
     assert position_of(info, 9, told.append) == Position(2, 0) and "step 5 of 8" in told[0]
     assert position_of({}, 9, told.append) == Position(0, 0)
+    assert position_of({"epoch_num": 3}, 9, told.append) == Position(3, 0)  # as the model zoo's
+    assert position_of({"epoch_num": 3, "step_in_epoch": 1}, 9, told.append) == Position(3, 0) and len(told) == 2
 
 
 def test_embedded_words_do_not_stand_in_for_another_data_set(monkeypatch):
