@@ -52,10 +52,11 @@ def test_next_best_are_the_most_probable_texts():
             text = "".join("abc"[c] for c in reference.collapse(np.array(path), 3))
             p[text] = p.get(text, 0) + float(np.prod([probs[t, c] for t, c in enumerate(path)]))
         read = GreedyDecoder(ABC)(logits)[0]
-        expected = sorted((text for text in p if text != read.text), key=lambda text: -p[text])[:3]
-        found = next_best(logits[:, 0], ABC, read, 3, GreedyDecoder(ABC))
-        assert [other.text for other in found] == expected
-        assert [other.confidence for other in found] == pytest.approx([p[text] for text in expected])
+        expected = sorted((text for text in p if text != read.text), key=lambda text: -p[text])[:40]
+        for count in (3, 40):
+            found = next_best(logits[:, 0], ABC, read, count, GreedyDecoder(ABC))
+            assert [other.text for other in found] == expected[:count]
+            assert [other.confidence for other in found] == pytest.approx([p[text] for text in expected[:count]])
 
 
 def test_next_best_words_of_a_lexicon():
