@@ -9,6 +9,7 @@ from src.crnn import Conv
 from src.distributed.ranks import Ranks
 from src.loss import CTCLoss, FrameLoss
 from src.network.checkpoint import BAD_IN_A_ROW, KEPT
+from src.onednn import clipping
 
 LOSS, IMPOSSIBLE, SKIPPED, NORM, IN_A_ROW, STOP = range(6)
 """Places in what :class:`TrainOneStepCellWithGradClip` found; the stop flags begin at the last."""
@@ -145,6 +146,10 @@ class TrainOneStepCellWithGradClip(nn.Cell):
         self.reducer = reducer
         self.branches = branches
         self.clip_norm = float(clip_norm)
+        fast = clipping(network, self.clip_norm)
+        self.has_fast_clip = fast is not None
+        if fast is not None:
+            self.fast_clip, self.clip_settings = fast
         self.dynamic = loss_scale == "dynamic"
         scale = 2.0 ** 16 if self.dynamic else float(loss_scale)
         self.loss_scale = Parameter(Tensor(np.float32(scale)), name="loss_scale", requires_grad=False)
@@ -196,12 +201,8 @@ class TrainOneStepCellWithGradClip(nn.Cell):
         totals = ops.concat([ops.stack([ctc, impossible.astype(ms.float32)]), stop])
         if self.reducer is not None:
             gradients, totals = self.reducer(gradients, totals)
-        gradients = self.hyper_map(ops.partial(_unscale, 1.0 / scale), gradients)
-        norm = ops.sqrt(ops.addn(self.hyper_map(_square, gradients)))
+        gradients, norm = self._clip(gradients, 1.0 / scale)
         finite = ops.isfinite(norm)
-        if self.clip_norm > 0:
-            factor = ops.minimum(Tensor(1.0, ms.float32), self.clip_norm / (norm + 1e-6))
-            gradients = self.hyper_map(ops.partial(_unscale, factor), gradients)
         if not self.branches:
             self.optimizer(gradients)
             self.hyper_map(ops.partial(_choose, finite), self.early, self.kept)
@@ -216,6 +217,18 @@ class TrainOneStepCellWithGradClip(nn.Cell):
         self.bad_in_a_row = in_a_row
         found = ops.stack([ops.logical_not(finite).astype(ms.float32), norm, in_a_row.astype(ms.float32)])
         return ops.concat([totals[:2], found, totals[2:]])
+
+    def _clip(self, gradients: tuple[Tensor, ...], factor: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Unscales and clips: the gradients, and their global norm before clipping."""
+        if self.has_fast_clip:
+            found = self.fast_clip(*gradients, ops.reshape(factor, (1,)), self.clip_settings)
+            return found[:-1], ops.reshape(found[-1], ())
+        gradients = self.hyper_map(ops.partial(_unscale, factor), gradients)
+        norm = ops.sqrt(ops.addn(self.hyper_map(_square, gradients)))
+        if self.clip_norm > 0:
+            less = ops.minimum(Tensor(1.0, ms.float32), self.clip_norm / (norm + 1e-6))
+            gradients = self.hyper_map(ops.partial(_unscale, less), gradients)
+        return gradients, norm
 
     def _adapt_scale(self, finite: Tensor) -> None:
         good = ops.where(finite, self.good_steps + 1, ops.zeros_like(self.good_steps))

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from src.onednn.build import BuildError, available, library
 
 if TYPE_CHECKING:
-    from mindspore import nn
+    from mindspore import Tensor, nn, ops
 
-__all__ = ["BuildError", "accelerate", "available", "library", "restore"]
+__all__ = ["BuildError", "accelerate", "available", "clipping", "library", "restore"]
 
 
 def accelerate(net: "nn.Cell", dtype: str = "float32", frozen: bool = False) -> str:
@@ -59,3 +59,17 @@ def restore(net: "nn.Cell") -> None:
     cells = sys.modules.get("src.onednn.cells")  # without it no network can have been accelerated
     if cells is not None:
         cells.restore(net)
+
+
+def clipping(net: "nn.Cell", clip_norm: float) -> "tuple[ops.Custom, Tensor] | None":
+    """Clipping of the gradients as one operator, for an accelerated network; see :func:`src.onednn.operators.clipping`.
+
+    Args:
+        net: the network, or a cell around it.
+        clip_norm: largest global norm, 0 for none.
+
+    Returns:
+        The operator and its setting, or None where the network has its stock operators.
+    """
+    cells = sys.modules.get("src.onednn.cells")
+    return cells.clipping(net, clip_norm) if cells is not None else None

@@ -15,7 +15,8 @@ from src.common.files import FileLock, replacing
 from src.common.system import cpu_facts
 
 SWITCH = "CRNN_ONEDNN"
-SOURCES = ("runtime.cc", "conv_ops.cc", "lstm_ops.cc", "gemm.cc", "winograd.cc", "norm.cc", "stage.cc", "vgg_ops.cc")
+SOURCES = ("runtime.cc", "conv_ops.cc", "lstm_ops.cc", "gemm.cc", "winograd.cc", "norm.cc", "stage.cc", "vgg_ops.cc",
+           "step_ops.cc")
 HEADERS = ("dnnl_abi.h", "runtime.h", "vectors.h", "gemm.h", "winograd.h", "norm.h", "conv.h", "stage.h", "vgg_plan.h")
 # Not -ffast-math: a NaN must stay visible. The two flags let the compiler vectorise selections.
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-pthread")

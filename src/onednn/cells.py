@@ -100,6 +100,11 @@ def _number(frozen: bool) -> int:
     return next(_frozen_cells) if frozen else 0
 
 
+def clipping(net: nn.Cell, clip_norm: float) -> tuple[ops.Custom, Tensor] | None:
+    """See :func:`src.onednn.clipping`."""
+    return operators.clipping(clip_norm) if any(type(cell) in _STOCK for cell in _cells(net)) else None
+
+
 def restore(net: nn.Cell) -> None:
     """Gives every cell its own class back."""
     for cell in _cells(net):

@@ -163,6 +163,17 @@ def _extractor_bprop(x, w1, g1, b1, m1, v1, w2, g2, b2, m2, v2, w3, g3, b3, m3, 
     return gradients + (ops.zeros_like(settings),)
 
 
+def clipping(clip_norm: float) -> tuple[ops.Custom, Tensor]:
+    """The primitive `clip(*gradients, factor, largest)` and its largest norm; gradients are float32, factor is (1,).
+
+    It gives the gradients times the factor, clipped by their global norm, and, last, their norm before that, (1,).
+
+    Args:
+        clip_norm: the largest norm, 0 for none.
+    """
+    return _custom("crnn_clip", lambda *shapes: (*shapes[:-2], (1,)), lambda *types: types[:-1]), _floats(clip_norm)
+
+
 def lstm(frozen: int, bf16: bool) -> tuple[ops.Custom, ops.Custom, Tensor]:
     """The primitives of a bidirectional LSTM layer, float32, for training and for evaluation, and the latter's setting.
 

@@ -219,6 +219,25 @@ def test_lstm_shows_nan_and_keeps_frozen_weights(library):
     assert np.isnan(out[0][:, 1]).any(axis=1).all() and np.isfinite(out[0][:, 0]).all()
 
 
+@pytest.mark.parametrize(("factor", "largest", "scale"), [(1, 10, 1), (0.125, 10, 100), (1, 1e9, 1), (0.5, 0, 1)])
+def test_clipping(library, factor, largest, scale):
+    gradients = [scale * floats(*shape, seed=i) for i, shape in enumerate(
+        ((3, 5, 7), (1,), (300, 513), (65536,), (131072 + 5,)))]
+    out = [np.empty_like(part) for part in gradients] + [np.empty(1, np.float32)]
+    settings = np.array([factor], np.float32), np.array([largest], np.float32)
+    call(library.crnn_clip, *gradients, *settings, *out)
+    exact = [part.astype(np.float64) * factor for part in gradients]
+    norm = np.sqrt(sum((part ** 2).sum() for part in exact))
+    assert abs(out[-1][0] / norm - 1) < 1e-6
+    share = min(1, largest / norm) if largest else 1
+    for value, reference in zip(out, exact, strict=False):
+        assert distance(value, reference * share) < 1e-6
+    for bad in (np.nan, np.inf):
+        gradients[-1][-1] = bad
+        call(library.crnn_clip, *gradients, *settings, *out)
+        assert not np.isfinite(out[-1][0])
+
+
 def test_errors_are_reported_not_raised(library, capfd):
     settings = np.array([1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0], np.float32)
     with pytest.raises(SystemExit):  # 4 channels against 3
