@@ -15,6 +15,7 @@ from src.crnn_for_train import (
     TrainOneStepCellWithGradClip,
 )
 from src.network.checkpoint import load_state, read_checkpoint, write_arrays, write_checkpoint
+from src.onednn import available, build
 from src.training.optimizer import create_optimizer
 
 
@@ -56,6 +57,20 @@ BAD = [[np.inf, 0.0], [0.0, 0.0]]
 GRADIENT = np.array([[3.0, 4.0], [0.0, 12.0]])  # norm 13
 
 
+@pytest.fixture(params=["stock", "fast"])
+def clipping(request, monkeypatch):
+    """Clipping with stock operators, and by the one that accelerated networks get."""
+    if request.param == "fast":
+        usable, reason = available()
+        if not usable:
+            pytest.skip(reason)
+        from src.onednn import operators  # it loads MindSpore's operators of our own, which not every machine has
+
+        operators.load(build.library())
+        monkeypatch.setattr("src.crnn_for_train.clipping", lambda _, clip_norm: operators.clipping(clip_norm))
+
+
+@pytest.mark.usefixtures("clipping")
 @pytest.mark.parametrize(("clip_norm", "factor"), [(0, 1.0), (20.0, 1.0), (6.5, 0.5), (0.5, 0.5 / 13)])
 @pytest.mark.parametrize("loss_scale", [1.0, 1024.0, "dynamic"])
 def test_clip_by_global_norm(clip_norm, factor, loss_scale):
@@ -72,6 +87,7 @@ def test_frame_weight_adds_its_gradient_but_the_ctc_loss_is_reported():
     np.testing.assert_allclose(network.weight.asnumpy(), 1 - 0.1 * (GRADIENT + 2), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("clipping")
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 @pytest.mark.parametrize("loss_scale", [8.0, "dynamic"])
 def test_overflow_skips_the_step(bad, loss_scale):
