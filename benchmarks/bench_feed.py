@@ -3,6 +3,7 @@
     python benchmarks/bench_feed.py --lmdb FOLDER [--cards 8] [--batch 64] [--step_ms 36] [--repeats 5] [--steps 60]
     python benchmarks/bench_feed.py --lmdb FOLDER --settings 8x64@36 8x16@15.5 2x64@36+light
     python benchmarks/bench_feed.py --lmdb FOLDER --cold_reads 3000
+    python benchmarks/bench_feed.py --lmdb FOLDER --cold_batches 100 [--batch 64] [--workers 2] [--augment light]
 
 One process a card, each with its own shard of the LMDB, as in a distributed run. A card is played by a clock: it asks
 for a batch, "computes" for the time of a step, and asks for the next one. A card that has to wait after its clock ran
@@ -15,9 +16,17 @@ start-up and the first batches of each do not count. The table has the medians o
 
 --cold_reads asks instead what reading an image takes that is not in memory: so many images at random, one at a time,
 after the system was told to forget the file; then the same images again. Nothing else may have the LMDB open.
+
+--cold_batches lets the loader (--loader=processes) make so many batches of an epoch right after the system was told to
+forget the file; then the same batches again, which are in memory now. Beside it stands what the disk gives past the
+page cache: pages of 4 KiB at random, one or 32 at a time, and one MiB after the other. Files of up to 64 MiB are read
+when they are opened, so they are never cold.
 """
 import argparse
+import contextlib
+import itertools
 import json
+import mmap
 import os
 import random
 import re
@@ -26,13 +35,14 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.child import answer_of, tell  # noqa: E402
+from benchmarks.child import answer_of, output_of, tell  # noqa: E402
 from benchmarks.machine import machine_line  # noqa: E402
 from src.common.errors import run_main  # noqa: E402
 
@@ -153,6 +163,69 @@ def cold_reads(args: argparse.Namespace) -> None:
           f"| reading an image | us |\n|---|---|\n| from the disk | {cold:.0f} |\n| from memory | {warm:.1f} |")
 
 
+def disk(path: Path, size: int, at_once: int, seed: int, seconds: float = 2.0) -> float:
+    """Bytes a second that the disk gives past the page cache, so many pieces at a time; small ones at random."""
+    blocks = max(1, os.path.getsize(path) // size)
+    random_places = random.Random(seed)
+    start = random_places.randrange(blocks)
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECT)
+
+    def read(number: int) -> int:
+        place = random_places.randrange(blocks) if size < 1 << 20 else (start + number) % blocks
+        with mmap.mmap(-1, size) as buffer:
+            return os.preadv(handle, [buffer], place * size)
+
+    begin, found = time.perf_counter(), 0
+    with ThreadPoolExecutor(at_once) as pool:
+        for first in itertools.count(0, 8 * at_once):
+            found += sum(pool.map(read, range(first, first + 8 * at_once)))
+            if time.perf_counter() - begin > seconds:
+                break
+    os.close(handle)
+    return found / (time.perf_counter() - begin)
+
+
+def cold_worker(args: argparse.Namespace) -> None:
+    """Makes batches of an epoch, at first from the disk and then from memory, and prints images a second as JSON."""
+    from src.dataset import create_dataset
+    from src.model_utils.config import configured
+    with open(Path(args.lmdb, "data.mdb"), "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    config = configured(num_parallel_workers=args.workers, show_progress="never", loader="processes", seed=args.seed,
+                        **({"augment": args.augment} if args.augment else {}))
+    begin = time.perf_counter()
+    dataset = create_dataset("lmdb", args.lmdb, args.batch, config=config)
+    found = {"opened": time.perf_counter() - begin}
+    for name in ("cold", "warm"):
+        begin = time.perf_counter()
+        with contextlib.closing(dataset.epoch(0)) as batches:
+            images = sum(len(batch) for batch in itertools.islice(batches, args.cold_batches))
+        found[name] = images / (time.perf_counter() - begin)
+    print(json.dumps(found))
+
+
+def cold_batches(args: argparse.Namespace) -> None:
+    """Compares the loader from the disk with the disk itself and with the loader from memory."""
+    path = Path(args.lmdb, "data.mdb")
+    command = [sys.executable, __file__, f"--lmdb={args.lmdb}", f"--batch={args.batch}", f"--workers={args.workers}",
+               f"--cold_batches={args.cold_batches}", f"--augment={args.augment}"]
+    rows: dict[str, list[float]] = {}
+    for seed in range(args.repeats):
+        for name, size, at_once in (("disk: 4 KiB at random, one at a time", 4096, 1),
+                                    ("disk: 4 KiB at random, 32 at a time", 4096, 32)):
+            rows.setdefault(f"{name}, reads/s", []).append(disk(path, size, at_once, seed) / size)
+        rows.setdefault("disk: one MiB after the other, MiB/s", []).append(disk(path, 1 << 20, 4, seed) / (1 << 20))
+        found = json.loads(output_of("the loader", [*command, "--cold_worker", f"--seed={seed}"]))
+        rows.setdefault("opening the LMDB, cold, s", []).append(found["opened"])
+        for state in ("cold", "warm"):
+            rows.setdefault(f"loader, {state}, images/s", []).append(found[state])
+    print(f"{machine_line(('numpy', 'opencv-python-headless', 'lmdb'))}; {os.path.getsize(path) / 1e9:.1f} GB; medians "
+          f"of {args.repeats} turns of {args.cold_batches} batches of {args.batch}, {args.workers} workers"
+          f"{f', --augment={args.augment}' if args.augment else ''}\n\n| what | |\n|---|---|")
+    for name, values in rows.items():
+        print(f"| {name} | {statistics.median(values):,.{1 if name.endswith(', s') else 0}f} |")
+
+
 def run(args: argparse.Namespace, settings: list[Setting]) -> None:
     """Lets the settings take turns and prints what their cards saw."""
     print(f"{machine_line(('numpy', 'opencv-python-headless', 'lmdb'))}; medians of {args.repeats} "
@@ -189,12 +262,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1, help="threads a card (default: %(default)s)")
     parser.add_argument("--cold_reads", type=int, default=0, metavar="N",
                         help="measure N reads from the disk instead, one at a time")
+    parser.add_argument("--cold_batches", type=int, default=0, metavar="N",
+                        help="measure the loader's first N batches from the disk instead")
     parser.add_argument("--card", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--cold_worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     settings = args.settings or [Setting(args.cards, args.batch, args.step_ms, args.augment)]
-    if args.cold_reads < 0 or min(args.repeats, args.steps, *(min(setting[:2]) for setting in settings)) < 1:
-        parser.error("--repeats, --steps, cards and batches must be 1 or more, --cold_reads not less than 0")
-    if args.cold_reads:
+    least = min(args.repeats, args.steps, *(min(setting[:2]) for setting in settings))
+    if min(args.cold_reads, args.cold_batches) < 0 or least < 1:
+        parser.error("--repeats, --steps, cards and batches must be 1 or more, --cold_reads and --cold_batches 0 or "
+                     "more")
+    if args.cold_worker:
+        cold_worker(args)
+    elif args.cold_batches:
+        cold_batches(args)
+    elif args.cold_reads:
         cold_reads(args)
     elif args.card is None:
         run(args, settings)

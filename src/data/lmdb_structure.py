@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAVES_UP_TO = 1 << 26
+_AT_ONCE = 1 << 17  # bytes: of a longer piece Linux may fetch the beginning alone
+_CAN_ANNOUNCE = hasattr(mmap, "MADV_WILLNEED")  # not on Windows
 _HEAD = 16  # bytes of a page before its table of nodes
 _META = struct.Struct("<IIQQ")  # magic, version, address, size of the map; then two trees, last page, transaction
 _TREE = struct.Struct("<IHHQQQQQ")  # page size, flags, depth, branch, leaf and overflow pages, entries, root
@@ -63,6 +65,8 @@ class Leaves:
         """
         begin = bisect_right(self._first, key) - 1  # numpy's own would copy them all for a longer key
         end = begin + 1 if last is None else min(bisect_right(self._first, last) + 1, len(self._pages))
+        if last is not None:
+            _announce(self._data, self._meta, self._pages[begin:end])
         for place in range(begin, end):
             if not self._checked[place]:
                 _check_page(self._data, self._meta, int(self._pages[place]), _LEAF)
@@ -87,6 +91,9 @@ def check_structure(path: str | os.PathLike) -> Leaves | None:
         raise LmdbFileError(f"it has {size} bytes")
     with open(path, "rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if _CAN_ANNOUNCE and size > LEAVES_UP_TO:
+        # Or Linux reads megabytes around each of the first hundred pages.
+        data.madvise(mmap.MADV_RANDOM)
     first = _meta(data, 0)
     second = _meta(data, first.page_size)
     meta = second if second.transaction > first.transaction else first
@@ -128,6 +135,8 @@ def _check_tree(data: mmap.mmap, meta: _Meta, with_leaves: bool) -> Leaves | Non
         if len(np.unique(level)) != len(level) or seen > meta.last_page:
             raise LmdbFileError("a page that is used twice")
         kind = _head(data, meta, int(level[0]))[0]
+        if kind == _BRANCH or with_leaves:
+            _announce(data, meta, level)
         if kind == _LEAF and not with_leaves:
             return Leaves(data, meta, level, keys)
         below = [_check_page(data, meta, page, kind) for page in level.tolist()]
@@ -141,6 +150,21 @@ def _check_tree(data: mmap.mmap, meta: _Meta, with_leaves: bool) -> Leaves | Non
                 raise LmdbFileError("keys that do not rise")
         level = np.concatenate(below)
     raise LmdbFileError("it is nested too deep")
+
+
+def _announce(data: mmap.mmap, meta: _Meta, pages: np.ndarray) -> None:
+    """Has the system fetch pages from the disk, all at once and neighbours together, before they are looked at."""
+    if not _CAN_ANNOUNCE or not len(pages):
+        return
+    pages = np.unique(pages.astype(np.int64))
+    ends = np.flatnonzero(np.diff(pages, append=-2) != 1)
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    for first, last in zip(pages[begins].tolist(), pages[ends].tolist(), strict=True):
+        start, end = first * meta.page_size, (last + 1) * meta.page_size
+        if end > len(data):  # a page number that is wrong: whoever looks at the page says so
+            return
+        for piece in range(start - start % mmap.PAGESIZE, end, _AT_ONCE):
+            data.madvise(mmap.MADV_WILLNEED, piece, min(_AT_ONCE, end - piece))
 
 
 def _head(data: mmap.mmap, meta: _Meta, page: int) -> tuple[int, int, int]:

@@ -1,8 +1,13 @@
 """The look through an LMDB file before the lmdb library maps it."""
+import ctypes
+import mmap
+import os
 import random
 import struct
+import time
 
 import lmdb
+import numpy as np
 import pytest
 
 import src.data.lmdb_source
@@ -198,3 +203,39 @@ def test_branches_by_which_no_leaf_can_be_told(tmp_path, monkeypatch, key, messa
     path.write_bytes(data)
     with pytest.raises(LmdbFileError, match=message):
         check_structure(path)
+
+
+def resident(path, pages) -> list[bool]:
+    """Which pages of a file are in memory, as the system says."""
+    size = path.stat().st_size
+    found = np.zeros(-(-size // PAGE), np.uint8)
+    with open(path, "rb") as file:  # not touched, so it brings nothing in
+        view = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    mincore = ctypes.CDLL(None).mincore
+    assert not mincore(ctypes.c_void_p(view.ctypes.data), ctypes.c_size_t(size), ctypes.c_void_p(found.ctypes.data))
+    return [bool(found[page] & 1) for page in pages]
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="this system takes no such hints")
+def test_labels_are_fetched_together(tmp_path, monkeypatch):
+    """The leaves of a range come into memory before the first is looked at; the leaves of images stay on the disk."""
+    monkeypatch.setattr(lmdb_structure, "LEAVES_UP_TO", 0)
+    path = write(tmp_path / "d", 3000, 1200)
+    leaves = leaves_of(path.read_bytes())
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    labels = [page for page, keys in leaves.items() if keys[0].startswith(b"label")]
+    images = [page for page, keys in leaves.items() if keys[-1].startswith(b"image")]
+    if any(resident(path, labels)):
+        pytest.skip("this file system keeps its files in memory")
+    found = check_structure(path)
+    monkeypatch.setattr(lmdb_structure, "_check_page", lambda *_: None)  # looks at no page
+    found.check(b"label-000000001", b"label-000003001")
+    for _ in range(100):
+        if all(resident(path, labels)):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the leaves were not fetched")
+    assert sum(resident(path, images)) < len(images) / 2

@@ -57,6 +57,17 @@ def test_cold_reads(words):
 
 
 @pytest.mark.slow
+def test_cold_batches(words):
+    done = run("bench_feed", "--lmdb", words, "--cold_batches", 3, "--batch", 8, "--repeats", 1)
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    assert [row[0].rpartition(",")[0] for row in found] == [
+        "disk: 4 KiB at random, one at a time", "disk: 4 KiB at random, 32 at a time",
+        "disk: one MiB after the other", "opening the LMDB, cold", "loader, cold", "loader, warm"]
+    assert all(float(row[1].replace(",", "")) > 0 for row in found[-2:])
+
+
+@pytest.mark.slow
 def test_data_path():
     done = run("bench_data", "--lines", 300, "--images", 200, "--repeats", 2, "--only", "index", "lmdb", "svt")
     assert done.returncode == 0, done.stderr
