@@ -309,4 +309,4 @@ def open_with_mindspore(config: Config, pretrained: bool = False) -> tuple[Forwa
     description = set_up_context(config, own_operators=True)
     from src.network.trained import load_trained  # after the context, which decides how the CPU computes
 
-    return *load_trained(config, config.batch_size, pretrained=pretrained), description
+    return *load_trained(config, config.batch_size, pretrained=pretrained, singly=True), description

@@ -63,13 +63,15 @@ def load_network(config: Config, checkpoint: Checkpoint, full_precision: bool) -
     return network.set_train(False)
 
 
-def load_trained(config: Config, batch_size: int, pretrained: bool = False) -> tuple[Forward, Charset]:
+def load_trained(config: Config, batch_size: int, pretrained: bool = False,
+                 singly: bool = False) -> tuple[Forward, Charset]:
     """Builds the network of ``config.checkpoint_path`` and loads its weights, see :func:`open_checkpoint`.
 
     Args:
         config: the options.
         batch_size: images of a full batch.
         pretrained: without a path, the checkpoint that comes with the program goes first.
+        singly: an image alone is read alone, see :func:`src.network.forward.network_forward`.
 
     Raises:
         CheckpointError: none there, not a checkpoint, or not the one the configuration describes.
@@ -77,4 +79,4 @@ def load_trained(config: Config, batch_size: int, pretrained: bool = False) -> t
     checkpoint = open_checkpoint(config, pretrained=pretrained)
     network = load_network(config, checkpoint, full_precision=True)
     speed_up(network, config, reading_precision(config), frozen=True)
-    return network_forward(network, batch_size), Charset.from_config(config.label_dict)
+    return network_forward(network, batch_size, singly), Charset.from_config(config.label_dict)

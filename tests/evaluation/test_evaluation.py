@@ -14,6 +14,7 @@ from src.evaluation.loop import evaluate
 from src.network.forward import network_forward
 from src.reading.reading import Reading
 from src.reading.selection import Decoding
+from src.recogniser import Recogniser
 from tests.network.test_crnn import seeded_network
 
 COUNT = 10
@@ -29,6 +30,34 @@ def test_class_scores_do_not_depend_on_the_batch_size():
         forward = network_forward(net, size)
         found = [forward(images[first:first + size]) for first in range(0, COUNT, size)]
         np.testing.assert_allclose(np.concatenate(found, axis=1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("singly", "computed"), [(False, [8, 8, 8]), (True, [8, 8, 1])])
+def test_an_image_alone_is_not_filled_up_where_asked(singly, computed):
+    sizes = []
+
+    class Network:
+        training = False
+
+        def set_train(self, mode):
+            pass
+
+        def __call__(self, images):
+            sizes.append(len(images))
+            return ms.Tensor(np.zeros((24, len(images), 37), np.float32))
+
+    forward = network_forward(Network(), 8, singly)
+    for count in (8, 3, 1):
+        assert forward(np.zeros((count, 3, 32, 100), np.float32)).shape == (24, count, 37)
+    assert sizes == computed
+
+
+def test_a_recogniser_reads_an_image_alone(monkeypatch, pretrained):
+    """With a checkpoint, too: filled up to 64 it took 64 times as long."""
+    asked = []
+    monkeypatch.setattr("src.network.trained.network_forward", lambda net, size, singly=False: asked.append(singly))
+    Recogniser(pretrained, device_target="CPU")
+    assert asked == [True]
 
 
 def test_forward_gives_training_mode_back():
