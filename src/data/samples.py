@@ -15,7 +15,7 @@ Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 # Numbers of unreadable images with the reasons, ``repeated`` and ``squeezed`` of a worker process.
 WorkerReport = tuple[list[tuple[int, str]], int, int]
 
-_TOGETHER = 16  # images that are held as they came until they are resized
+_HELD = 4 << 20  # bytes of images that are held as they came, to be augmented together: a batch of words, not of pages
 _NAMED_WARNINGS = 100  # further corrupted images are counted and kept in the list, but no longer printed one by one
 
 
@@ -52,14 +52,7 @@ class SampleReader:
             epoch: its number.
             first: place of the first of them in the order.
         """
-        images: list[np.ndarray] = []
-        positions: list[int] = []
-        for start in range(0, len(planned), _TOGETHER):
-            part = planned[start:start + _TOGETHER]
-            found, read = self._load(part, epoch, range(first + start, first + start + len(part)))
-            images += found
-            positions += read
-        return images, positions
+        return self._load(planned, epoch, range(first, first + len(planned)))
 
     def fill_up(self, images: list, positions: list, order: np.ndarray, epoch: int, step: int, steps: int,
                 batch_size: int) -> None:
@@ -92,22 +85,35 @@ class SampleReader:
     def _load(self, planned: Sequence[int] | np.ndarray, epoch: int,
               places: Sequence[int]) -> tuple[list[np.ndarray], list[int]]:
         """Resized images, not yet padded, (height, width, 3) uint8 each, and positions of the samples that are read."""
-        images, positions, good_places = [], [], []
+        images: list[np.ndarray] = []
+        positions: list[int] = []
+        waiting: list[tuple[np.ndarray, int, int]] = []
+        size = 0
         for position, place in zip(planned, places, strict=True):
-            image = self._decoded(int(self._numbers[position]))
-            if image is not None:
-                images.append(image)
-                positions.append(position)
-                good_places.append(place)
+            number = int(self._numbers[position])
+            image = self._decoded(number)
+            if image is None:
+                continue
+            positions.append(position)
+            waiting.append((image, number, place))
+            size += image.size
+            if size > _HELD:
+                images += self._resized(waiting, epoch)
+                waiting, size = [], 0
+        return images + self._resized(waiting, epoch), positions
+
+    def _resized(self, decoded: list[tuple[np.ndarray, int, int]], epoch: int) -> list[np.ndarray]:
+        """What a batch is made of, of images with the number and the place of each."""
+        images = [image for image, _, _ in decoded]
         if self.augment is not None:
-            images = self._augmented(self.augment, images, [self._numbers[position] for position in positions], epoch,
-                                     good_places)
+            images = self._augmented(self.augment, images, [number for _, number, _ in decoded], epoch,
+                                     [place for _, _, place in decoded])
         if self.spec.keep_ratio:
             squeezed = sum(self.spec.fitted_width(image) > self.spec.widths[-1] for image in images)
             if squeezed:
                 with self._lock:
                     self.squeezed += squeezed
-        return [resize(image, self.spec) for image in images], positions
+        return [resize(image, self.spec) for image in images]
 
     def _decoded(self, number: int) -> np.ndarray | None:
         """One image as it is in the set; None where it cannot be read."""
@@ -127,7 +133,7 @@ class SampleReader:
     def _augmented(self, augment: Augment, images: list[np.ndarray], numbers: list[int], epoch: int,
                    places: list[int]) -> list[np.ndarray]:
         # Philox takes its key as it is; the seed sequence of default_rng takes half as long again.
-        keys = [np.array([(self.seed % 2**32) << 32 | epoch % 2**32, place % 2**32 << 32 | int(number)], np.uint64)
+        keys = [np.array([(self.seed % 2**32) << 32 | epoch % 2**32, place % 2**32 << 32 | number], np.uint64)
                 for number, place in zip(numbers, places, strict=True)]
         if not isinstance(augment, Augmenter):
             return [augment(image, np.random.Generator(np.random.Philox(key=key)))

@@ -8,6 +8,7 @@ import pytest
 
 from src.common.errors import ConfigError
 from src.convert.lmdb_writer import LmdbWriter
+from src.data import samples
 from src.data.augment import (
     DRAWS,
     PRESETS,
@@ -183,6 +184,17 @@ def test_one_effect_does_not_change_the_next():
     without = Augmenter(Strengths(invert=0.5), SPEC)
     inverted = [[augment(word(), rng(i)).mean() > 128 for i in range(50)] for augment in (with_geometry, without)]
     assert inverted[0] == inverted[1] and 10 < sum(inverted[0]) < 40
+
+
+def test_batches_do_not_depend_on_how_many_images_are_held(tmp_path, monkeypatch):
+    folder = make_set(tmp_path / "set", 40, broken=(5, 20))
+    found = []
+    for held in (samples._HELD, 0, 30000):
+        monkeypatch.setattr(samples, "_HELD", held)
+        found.append(list(create_dataset("iiit5k", folder, 8, config=config(augment="light")).epoch(1)))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            same(a, b)
 
 
 @pytest.mark.parametrize("keep_ratio", [False, True])
