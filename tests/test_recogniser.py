@@ -61,7 +61,7 @@ def test_what_is_no_image(image, part):
 
 
 def test_a_reading_does_not_depend_on_its_neighbours(recogniser, folder):
-    """An INT8 file's LSTMs scale all images of a call together; so each is read alone."""
+    """Bit for bit: every number of an image in 8 bits has a fixed scale."""
     paths = sorted(folder.iterdir())
     together = recogniser.read(paths)
     for path, result in zip(paths, together, strict=True):

@@ -14,7 +14,7 @@ from src.data.preprocess import InputSpec, read_image, to_batch
 from src.deploy.check import measure, probes, require_close
 from src.deploy.metadata import ModelInfo, sidecar_path, write_sidecar
 from src.deploy.mindir.files import load_mindir, write_mindspore
-from src.deploy.onnx.graph import Ranges, build_onnx, to_bytes
+from src.deploy.onnx.graph import build_onnx, to_bytes
 from src.deploy.onnx.network import OnnxNetwork
 from src.deploy.onnx.quantise import quantise
 from src.deploy.targets import Sizes, one_width, sizes_for, target_path, written
@@ -89,13 +89,14 @@ class Exporter:
         sizes = sizes_for("ONNX", self.config)
         info = self._info(sizes.width, target_path(self.config, "ONNX"))
         info = replace(info, weights=self.config.onnx_weights)
-        self._keep_onnx(self._build(info, sizes), info, sizes, probes(info.spec, sizes), "")
+        plain = build_onnx(self.checkpoint.weights, info, self._epsilon, sizes.batch, sizes.width)
+        self._keep_onnx(plain, info, sizes, probes(info.spec, sizes), "")
         if self.config.quantize == "int8":
             info = replace(info, weights="float32")
             images = read_images(calibration)
             print(f"calibrating on {len(images)} images of {self.config.calibration_path}", flush=True)
             batches = list(in_batches(images, info.spec, sizes.batch or min(_CALIBRATION_BATCH, len(images))))
-            small = quantise(lambda ranges: self._build(info, sizes, ranges), info, batches)
+            small = quantise(self.checkpoint.weights, info, self._epsilon, batches, sizes.batch, sizes.width)
             self._keep_onnx(small, replace(info, weights="int8"), sizes, batches, "_int8")
 
     def _info(self, width: int | None, path: Path) -> ModelInfo:
@@ -104,8 +105,9 @@ class Exporter:
             spec = one_width(spec, width, path)
         return ModelInfo.of(self.charset, self.config.model_version, spec, temperature=self.config.temperature)
 
-    def _build(self, info: ModelInfo, sizes: Sizes, ranges: Ranges | None = None) -> onnx.ModelProto:
-        return build_onnx(self.checkpoint.weights, info, self.net.vgg.conv1.bn.eps, sizes.batch, sizes.width, ranges)
+    @property
+    def _epsilon(self) -> float:
+        return self.net.vgg.conv1.bn.eps
 
     def _keep_onnx(self, model: onnx.ModelProto, info: ModelInfo, sizes: Sizes, batches: list[np.ndarray],
                    suffix: str) -> None:

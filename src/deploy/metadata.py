@@ -17,8 +17,8 @@ MODEL_CRC = "mindir_crc32"
 PROJECT_VERSION = "1.0.0"
 CHANNEL_ORDER = "BGR"
 STRETCH = "stretch, cv2.INTER_LINEAR"
-GUARDS = "guards"
-"""Entry of an ONNX file with 8-bit integers that reads an image alike in any company; see ``src.deploy.onnx.graph``."""
+ALIKE = "guards"
+"""Entry of an ONNX file with 8-bit integers that reads an image alike in any company, at first by guards."""
 KEEP_RATIO = "keep ratio, cv2.INTER_LINEAR, pad right with the last column to the next of bucket_widths"
 
 

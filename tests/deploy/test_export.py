@@ -90,17 +90,6 @@ def test_keeping_the_ratio_travels_along(checkpoints, tmp_path):
     assert OnnxNetwork(tmp_path / "x.onnx").info.spec == InputSpec(width=64, widths=(64,))
 
 
-def guard_and_range(model):
-    """The guard among the features, and the largest number that 8 bits can say of them."""
-    stored = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
-    last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
-    bias = f"{last.input[2]}_quantized"
-    after = next(node for node in model.graph.node if node.input and node.input[0] == last.output[0])
-    assert after.op_type == "QuantizeLinear"
-    return (stored[bias][-1] * stored[f"{bias}_scale"][-1],
-            (255 - float(stored[after.input[2]])) * stored[after.input[1]])
-
-
 def test_float16_weights_and_eight_bits(checkpoints, word_images, tmp_path, capsys, monkeypatch):
     (word_images / "broken.png").write_bytes(b"no image")
     run(checkpoints["V2"], tmp_path / "x", "--file_format=ONNX", "--onnx_weights=float16", "--quantize=int8",
@@ -119,10 +108,9 @@ def test_float16_weights_and_eight_bits(checkpoints, word_images, tmp_path, caps
         gap = network(words) - expected
         assert 0 < np.sqrt((gap**2).mean()) < 0.1 * expected.std()
     alone = np.concatenate([small(words[n:n + 1]) for n in range(6)], axis=1)
-    np.testing.assert_allclose(small(words), alone, atol=0.1)  # a file with guards reads several at once
+    np.testing.assert_allclose(small(words), alone, atol=1e-4)
     model = onnx.load(tmp_path / "x_int8.onnx")
-    assert guard_and_range(model)[0] >= 1.2 * guard_and_range(model)[1], "no feature can reach beyond the guard"
-    # Without guards it reads one at a time.
+    # It reads several at once; one that does not say that it reads them alike reads one at a time.
     assert [entry.key for entry in model.metadata_props].count("guards") == 1
     for entry in [entry for entry in model.metadata_props if entry.key in ("guards", "checksum", "checksum_method")]:
         model.metadata_props.remove(entry)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 import eval_onnx
 from src.common.charset import Charset
@@ -20,7 +20,8 @@ from src.common.errors import CheckpointError, ConfigError, CRNNError
 from src.data.preprocess import InputSpec
 from src.deploy.metadata import ModelInfo, read_sidecar, write_sidecar
 from src.deploy.onnx import network as onnx_network
-from src.deploy.onnx.graph import build_onnx, lstm_inputs
+from src.deploy.onnx.graph import build_onnx
+from src.deploy.onnx.integer_lstm import IntegerGraph
 from src.deploy.onnx.network import OnnxNetwork, choose_device, load_onnx
 from src.deploy.onnx.quantise import quantise
 from src.model_utils.config import load_config
@@ -141,22 +142,17 @@ def test_no_images_never_reach_the_runtime(shape, tmp_path, monkeypatch):
     assert network(images(0)).shape == network(images(1))[:, :0].shape and sizes == [shape.get("batch", 1)] * 2
 
 
-@pytest.mark.parametrize("version", ["V1", "V2"])
-def test_guards_change_nothing(version, tmp_path):
-    """The graph that is to be quantised computes the same, at any batch size and width."""
-    ranges = {name: (-9.0, 50.0) for name in lstm_inputs(version)}
-    plain, guarded = (OnnxNetwork(write_onnx(tmp_path / f"{k}.onnx", make_onnx(version, ranges=limits)))
-                      for k, limits in enumerate((None, ranges)))
-    for count, width in ((1, 100), (5, 53)):
-        np.testing.assert_allclose(guarded(images(count, width)), plain(images(count, width)), atol=1e-5)
+def make_int8(version="V2", hidden=256, **sizes):
+    """The 8-bit model of the same weights, calibrated on other images than the tests read."""
+    info = ModelInfo.of(Charset(CHARACTERS), version, InputSpec())
+    batches = [images(sizes.get("batch", 4), seed=seed) for seed in range(3)]
+    return quantise(network_weights(version, hidden=hidden), info, EPSILON, batches, **sizes)
 
 
 @pytest.mark.parametrize("version", ["V1", "V2"])
 def test_eight_bits_read_an_image_alike_in_any_company(version, tmp_path):
-    """onnxruntime's 8-bit LSTM takes its ranges from the whole batch; the guards fix them."""
-    info = ModelInfo.of(Charset(CHARACTERS), version, InputSpec())
-    small = quantise(lambda ranges: make_onnx(version, ranges=ranges), info, [images(4, seed=k) for k in range(3)])
-    network = OnnxNetwork(write_onnx(tmp_path / "small.onnx", small))
+    """onnxruntime's own 8-bit LSTM takes its ranges from the whole batch; here all are fixed."""
+    network = OnnxNetwork(write_onnx(tmp_path / "x.onnx", make_int8(version)))
     crowd = images(9, seed=5) * np.linspace(0.1, 1.5, 9, dtype=np.float32)[:, None, None, None]  # of unlike contrast
     together = network(crowd)
     for size in (1, 2, 4):
@@ -164,11 +160,77 @@ def test_eight_bits_read_an_image_alike_in_any_company(version, tmp_path):
         np.testing.assert_allclose(apart, together, atol=1e-5)
 
 
+def run_lstm(x, name, hidden):
+    """A bidirectional LSTM in float64 by its definition, with what is 8 bits rounded to 8 bits; (steps, N, 2 * hidden).
+
+    Args:
+        x: (steps, N, features) of whole numbers times one scale.
+        name: of the LSTM among the weights of ``network_weights``.
+        hidden: units of a direction.
+    """
+    weights, directions = network_weights("V2", hidden=hidden), []
+    for end in ("", "_reverse"):
+        kinds = {kind: weights[f"{name}.{kind}_l0{end}"].astype(np.float64) for kind in
+                 ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+        # Seven bits: inputs with a scale for each unit's gate, states with one for all.
+        scale = np.abs(kinds["weight_ih"]).max(axis=1, keepdims=True) / 63
+        inputs = np.rint(kinds["weight_ih"] / scale) * scale
+        scale = np.abs(kinds["weight_hh"]).max() / 63
+        states = np.rint(kinds["weight_hh"] / scale) * scale
+        state, cell, outputs = np.zeros((x.shape[1], hidden)), np.zeros((x.shape[1], hidden)), []
+        for column in x[::-1] if end else x:
+            i, f, g, o = np.split(column @ inputs.T + state @ states.T + kinds["bias_ih"] + kinds["bias_hh"], 4, axis=1)
+            i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+            cell = f * cell + i * np.tanh(g)
+            state = np.rint(o * np.tanh(cell) * 127) / 127
+            outputs.append(state)
+        directions.append(outputs[::-1] if end else outputs)
+    return np.concatenate(directions, axis=2)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_integer_lstm_is_its_definition(count):
+    """Alone, on whole numbers, against float64; a rounded state may fall on the other side, by one step of 127."""
+    hidden, features = 16, 512
+    graph = IntegerGraph(network_weights("V2", hidden=hidden))
+    scale, zero = graph.range_constants("x", 0.0, 2.55)
+    graph.integer_lstm("rnn.0.rnn", graph.node("Identity", [graph.quantised("x", scale, zero)], "inner"))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "images", "rnn.0.rnn")]
+    model = helper.make_model(helper.make_graph(graph.nodes, "lstm", ends[:2], ends[2:], graph.initialisers),
+                              ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    x = np.random.default_rng(3).integers(0, 256, (11, count, features)).astype(np.float32) / 100
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"x": x, "images": images(count)})[0]
+    gap = np.abs(found - run_lstm(np.rint(x * 100.0) / 100, "rnn.0.rnn", hidden)) * 127
+    assert gap.max() < 1.01 and (gap > 0.01).mean() < 0.01
+
+
+@pytest.mark.parametrize("version", ["V1", "V2"])
+def test_the_graph_of_eight_bits_is_plain_onnx(version):
+    """Standard operators alone, so that every runtime computes the same."""
+    model = make_int8(version)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+    nodes = [*model.graph.node, *(node for scan in model.graph.node if scan.op_type == "Scan"
+                                  for attribute in scan.attribute if attribute.name == "body"
+                                  for node in attribute.g.node)]
+    assert {node.domain for node in nodes} == {""} and [node.op_type for node in nodes].count("Scan") == 2
+    # Of the real numbers only the first convolution's and the last linear map's weights are no integers.
+    real = [item.name for item in model.graph.initializer if item.data_type == TensorProto.FLOAT and len(item.dims) > 1
+            and max(item.dims) > 1 and "cell" not in item.name]
+    assert len(real) == 2
+
+
+def test_eight_bits_of_one_size(tmp_path):
+    fixed, free = (OnnxNetwork(write_onnx(tmp_path / f"{n}.onnx", make_int8(**sizes)))
+                   for n, sizes in enumerate(({"batch": 4, "width": 100}, {})))
+    assert (fixed.batch, fixed.width) == (4, 100)
+    expected, actual = free(images(6, seed=7)), fixed(images(6, seed=7))
+    assert np.abs(actual - expected).max() < 0.1 * expected.std()
+
+
 def test_eight_bits_stay_close_and_are_small(model, onnx_file, tmp_path):
     info = ModelInfo.from_mapping({p.key: p.value for p in model.metadata_props}, "model")
-    small = quantise(lambda ranges: make_onnx(ranges=ranges), info, [images(4, seed=seed) for seed in range(3)])
-    kinds = {node.op_type for node in small.graph.node}
-    assert {"QuantizeLinear", "DynamicQuantizeLSTM"} <= kinds and "LSTM" not in kinds
+    small = make_int8()
     network = OnnxNetwork(write_onnx(tmp_path / "small.onnx", small))
     assert network.info.weights == "int8"
     assert network.info.label_dict == info.label_dict
@@ -183,19 +245,17 @@ def test_calibrating_on_a_batch_of_no_images():
     script = """
 import numpy as np
 from src.common.errors import DataError
-from src.deploy.onnx.quantise import measure_ranges, quantise
-from tests.onnx_models import CHARACTERS, images, make_onnx
+from src.deploy.onnx.quantise import quantise
+from tests.onnx_models import CHARACTERS, EPSILON, images, network_weights
 from src.common.charset import Charset
 from src.data.preprocess import InputSpec
 from src.deploy.metadata import ModelInfo
 info = ModelInfo.of(Charset(CHARACTERS), "V2", InputSpec())
 some, none = images(2), images(2)[:0]
-ranges = [measure_ranges(make_onnx(), info, batches) for batches in ([some], [none, some, none])]
-assert ranges[0] == ranges[1] and len(ranges[0]) > 1, ranges
-quantised = [quantise(lambda ranges: make_onnx(ranges=ranges), info, batches) for batches in ([some], [none, some])]
+quantised = [quantise(network_weights(), info, EPSILON, batches) for batches in ([some], [none, some, none])]
 assert quantised[0] == quantised[1]
 try:
-    quantise(lambda ranges: make_onnx(ranges=ranges), info, [none])
+    quantise(network_weights(), info, EPSILON, [none])
 except DataError as error:
     print(error)
 """

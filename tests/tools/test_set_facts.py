@@ -6,7 +6,7 @@ import pytest
 from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.data.preprocess import InputSpec
-from src.deploy.metadata import GUARDS, ModelInfo
+from src.deploy.metadata import ALIKE, ModelInfo
 from src.deploy.onnx.graph import build_onnx, to_bytes
 from src.deploy.onnx.network import OnnxNetwork, load_onnx
 from src.model_utils.config import load_config
@@ -32,7 +32,7 @@ def onnx_file(tmp_path):
     """An ONNX file that knows nothing of long images, with an entry that belongs to no fact."""
     model = make_onnx(hidden=8)
     model.metadata_props.remove(next(item for item in model.metadata_props if item.key == "long_width"))
-    model.metadata_props.add(key=GUARDS, value="one image, one reading")
+    model.metadata_props.add(key=ALIKE, value="one image, one reading")
     path = tmp_path / "x.onnx"
     path.write_bytes(to_bytes(model))
     return str(path)
@@ -61,7 +61,7 @@ def test_the_facts_change_and_the_weights_do_not(checkpoint, onnx_file, capsys):
         np.testing.assert_array_equal(value, before.values[name])
     model = onnx.load(onnx_file)
     assert model.graph.SerializeToString() == graph
-    assert {item.key: item.value for item in model.metadata_props}[GUARDS] == "one image, one reading"
+    assert {item.key: item.value for item in model.metadata_props}[ALIKE] == "one image, one reading"
     info = OnnxNetwork(onnx_file).info  # verifies the checksum
     assert (info.long_width, info.temperature, info.spec) == (200, 1.25, InputSpec(long_width=200))
     assert capsys.readouterr().err == ""

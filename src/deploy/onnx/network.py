@@ -11,7 +11,7 @@ from src.common.charset import Charset
 from src.common.errors import CheckpointError, ConfigError
 from src.common.system import available_cores
 from src.deploy import checksum
-from src.deploy.metadata import GUARDS, ModelInfo
+from src.deploy.metadata import ALIKE, ModelInfo
 from src.model_utils.config import Config
 from src.network.adopt import adopt, adopt_long_width
 from src.reading.selection import adopt_temperature
@@ -43,10 +43,10 @@ def choose_device(target: str) -> str:
     return target
 
 
-# Images that one call of onnxruntime takes on the CPU; more are no faster. A file with 8-bit integers that has no
-# guards takes one: its LSTMs scale the numbers of all images of a call together, so that a reading would depend on its
-# neighbours (it did for 8 of the 647 words of SVT).
-_TOGETHER, _TOGETHER_UNGUARDED = 8, 1
+# Images that one call of onnxruntime takes on the CPU; more are no faster. A file with 8-bit integers that does
+# not say that it reads an image alike in any company takes one: LSTMs of onnxruntime's own scale the numbers of all
+# images of a call together, so that a reading depended on its neighbours (for 8 of the 647 words of SVT).
+_TOGETHER, _TOGETHER_UNLIKE = 8, 1
 
 
 class OnnxNetwork:
@@ -95,7 +95,7 @@ class OnnxNetwork:
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{self.path} holds names that are no text; export it again with export.py") \
                 from error
-        self._guarded = GUARDS in properties
+        self._alike = ALIKE in properties
         self.info = ModelInfo.from_mapping(properties, self.path) if "label_dict" in properties else None
         if self.info and self.class_num not in (None, self.info.class_num):
             raise CheckpointError(f"{self.path} gives scores of {self.class_num} classes, but its label_dict makes "
@@ -122,9 +122,9 @@ class OnnxNetwork:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Maps images (N, 3, 32, W) float32 to class scores (T, N, class_num) float32."""
-        alone = self.info is not None and self.info.weights == "int8" and not self._guarded
+        alone = self.info is not None and self.info.weights == "int8" and not self._alike
         together = self.batch or (max(1, len(images)) if not self._on_cpu else
-                                  _TOGETHER_UNGUARDED if alone else _TOGETHER)
+                                  _TOGETHER_UNLIKE if alone else _TOGETHER)
         parts = [images[first:first + together] for first in range(0, len(images), together)] or [images]
         many = len(parts) > 1 and self._threads > 1 and self._on_cpu
         scores = [*(self._pool.map if many else map)(self._run, parts)]
