@@ -116,6 +116,19 @@ def test_perplexity_is_the_definition_and_falls_with_the_order_on_unseen_words(s
     assert values[2] == pytest.approx(np.exp(-log_p.sum() / sum(len(w) + 1 for w in held_out)))
 
 
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_word_is_as_probable_as_its_characters_one_after_the_other(order):
+    """With its end; against the plain recount."""
+    words, uniform = ["abc", "cab", "b", "ccacb"], dict.fromkeys("abc$", 1 / 4)
+    model, _ = train_model(WORDS, ABC, order)
+    expected = [sum(np.log(witten_bell(WORDS, word[:i], s, order, uniform)) for i, s in enumerate(word + "$"))
+                for word in words]
+    rounded = np.array([len(word) + 1 for word in words]) / 32 + 1e-6  # kept in sixteenths
+    assert (np.abs(model.word_log_probs(words) - expected) <= rounded).all()
+    characters = sum(map(len, words)) + len(words)
+    assert np.log(model.perplexity(words)) == pytest.approx(-sum(expected) / characters, abs=1 / 32)
+
+
 def test_words_outside_are_reported_not_scored():
     model, left_out = train_model([*WORDS, "xyz", "a!b", "..", "Cab"], ABC, 3)
     assert left_out == ["xyz", ".."]  # "a!b" is "ab" by the protocol
