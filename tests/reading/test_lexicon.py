@@ -114,8 +114,10 @@ def test_unusable_words_are_reported():
     # By the protocol "naïve" is "nave" and "字" is empty.
     assert (report.words, report.duplicates, report.empty, report.outside, report.infeasible) == (8, 1, 3, 0, 1)
     assert "3 empty" in report.summary() and "1 too long" in report.summary() and "outside" not in report.summary()
+    assert report.examples == ["...", "", "字", "hello" * 5]
     per_image = LexiconDecoder(charset)
     assert [r.text for r in per_image(logits, [words, words])] == ["Don't", "ok"]
+    assert per_image.report.examples == ["...", "", "字", "...", ""]
     assert (per_image.report.words, per_image.report.empty, per_image.report.infeasible) == (16, 6, 2)
     sensitive = LexiconDecoder(Charset("abA"), ["Ab", "ab", "B", "x!"])
     assert (sensitive.report.outside, sensitive.report.examples) == (2, ["B", "x!"])
