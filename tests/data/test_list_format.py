@@ -235,7 +235,7 @@ def test_folder_of_the_images_by_name(tmp_path, capsys):
 
 
 def test_images_that_are_nowhere(tmp_path):
-    put(tmp_path, gt__txt="w.jpg\tNew\n")
+    put(tmp_path, gt__txt="in_no_folder_above.jpg\tNew\n")
     with pytest.raises(DataError, match="images are not below .*--image_folder"):
         open_source("list", str(tmp_path), "train").check()
     put(tmp_path, gt__txt="a.jpg\tx\n/etc/hostname\tNew\n")
