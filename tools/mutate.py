@@ -51,7 +51,7 @@ BELONGING = {
     "src/reading/model_training.py": ["tests/reading/test_language_model.py",
                                       "tests/reading/test_train_language_model.py"],
     "src/reading/selection.py": ["tests/reading/test_decode.py", "tests/reading/test_beam.py",
-                                 "tests/evaluation/test_eval_options.py"],
+                                 "tests/evaluation/test_eval_options.py", "tests/evaluation/test_eval_onnx.py"],
     "src/reading/word_list.py": ["tests/reading/test_lexicon.py", "tests/reading/test_language_model.py"],
     "src/reading/word_search.py": ["tests/reading/test_beam.py"],
     "src/data/preprocess.py": ["tests/data/test_preprocess.py", "tests/data/test_transparency.py",

@@ -267,6 +267,31 @@ def test_the_structure_of_files_that_mindspore_wrote(tmp_path, kind):
                 check_structure(path.read_bytes()[:-cut])
 
 
+def test_the_structure_of_a_file_with_bfloat16(tmp_path):
+    """numpy has no such number, so it is not among the others."""
+    table = {"name": "vgg.table", "data": ms.Tensor(np.ones((2, 5)), ms.bfloat16)}
+    ms.save_checkpoint([table], str(tmp_path / "a.ckpt"))
+    data = (tmp_path / "a.ckpt").read_bytes()
+    check_structure(data)
+    with pytest.raises(ValueError):
+        check_structure(data[:-1])
+
+
+def test_the_structure_of_a_file_with_packed_shapes():
+    """MindSpore writes the numbers of a shape one by one; other writers of protocol buffers pack them."""
+    def field(number, content):
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    for shape, fits in ((b"\2\3", True), (b"\2\4", False), (b"\6", True)):
+        tensor = field(1, shape) + field(2, b"Float32") + field(3, bytes(24))
+        data = field(1, field(1, b"vgg.table") + field(2, tensor))
+        if fits:
+            check_structure(data)
+        else:
+            with pytest.raises(ValueError, match="vgg.table"):
+                check_structure(data)
+
+
 def test_what_is_trained_beside_its_average():
     both = Checkpoint("x", {"vgg.weight": np.zeros(1), "trained.vgg.weight": np.ones(1)})
     assert list(both.trained.values) == ["vgg.weight"] and both.trained.values["vgg.weight"] == 1
