@@ -227,6 +227,12 @@ def test_a_run_that_only_skips_is_stopped_across_epochs(make, tmp_path):
     assert read_checkpoint(str(tmp_path / "crnn-5_2.ckpt")).info["skipped_in_a_row"] == 9
 
 
+def test_a_batch_that_cannot_be_kept_is_no_second_fault(make, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(CRNNError, match=r"not finite; .*; its batch could not be kept \(.*\); lower"):
+        make(epochs=30, bad=range(6, 99), bad_batch_path=tmp_path / "file" / "bad_batch.npz").run(Position())
+
+
 def test_a_run_that_mostly_skips_is_stopped(make):
     bad = [step for step in range(1, 99) if step % 5]
     with pytest.raises(CRNNError, match="epoch 5 step 1: the gradient of 11 of the last 13 steps was not finite"):
