@@ -32,4 +32,10 @@ struct Factor<bfloat16> {
 };
 #endif
 
+// Stores kLanes elements of a factor: of values of one row, or of pairs of two rows' values.
+inline void store_factor(float *to, Vector only, Vector) { store(to, only); }
+#if CRNN_BF16
+inline void store_factor(Pair *to, Vector first, Vector second) { store(to, interleave(first, second)); }
+#endif
+
 }  // namespace crnn

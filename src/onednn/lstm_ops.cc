@@ -1,8 +1,8 @@
 // Bidirectional LSTM layer, forward and gradient, from zero states; gates in the order input, forget, cell, output.
 //
-// Products are in float32, or in bfloat16 with sums in float32. All tensors are float32, weights as in nn.LSTM: (4 H, I), (4 H, H). I and H must be multiples of 32. What a step adds
-// to the gates by its input is one product for all steps; the steps themselves go through time for each direction and
-// each part of the batch on their own.
+// Products are in float32, or in bfloat16 with sums in float32. All tensors are float32, weights as in nn.LSTM:
+// (4 H, I), (4 H, H). I and H must be multiples of 32. What a step adds to the gates by its input is one product for
+// all steps; the steps themselves go through time for each direction and each part of the batch on their own.
 #include <algorithm>
 #include <cstring>
 
@@ -64,11 +64,6 @@ using Element = typename Factor<T>::type;
 template <typename T>
 constexpr int kValues = Factor<T>::kValues;  // of an element
 
-inline void put(float *to, Vector a, Vector) { store(to, a); }
-#if CRNN_BF16
-inline void put(Pair *to, Vector a, Vector b) { store(to, interleave(a, b)); }
-#endif
-
 // Panels of a (columns, depth) matrix, for a product that sums over depth.
 template <typename T>
 void pack_rows(const float *w, int64_t columns, int64_t depth, Element<T> *packed) {
@@ -80,7 +75,7 @@ void pack_rows(const float *w, int64_t columns, int64_t depth, Element<T> *packe
                 for (int l = 0; l < kLanes; l++) v[l] = load(w + (panel * kPanel + half * kLanes + l) * depth + k);
                 transpose(v);
                 for (int i = 0; i < kLanes; i += kValues<T>)
-                    put(to + (k + i) / kValues<T> * kPanel + half * kLanes, v[i], v[i + kValues<T> - 1]);
+                    store_factor(to + (k + i) / kValues<T> * kPanel + half * kLanes, v[i], v[i + kValues<T> - 1]);
             }
     });
 }
@@ -95,7 +90,7 @@ void pack_columns(const float *w, int64_t step, int64_t depth, int64_t columns, 
             for (int half = 0; half < 2; half++) {
                 const float *from = w + k * V * step + panel * kPanel + half * kLanes;
                 Vector last = k * V + V <= depth ? load(from + (V - 1) * step) : Vector{};
-                put(packed + (panel * elements + k) * kPanel + half * kLanes, load(from), last);
+                store_factor(packed + (panel * elements + k) * kPanel + half * kLanes, load(from), last);
             }
     });
 }
@@ -329,8 +324,8 @@ const Pair *summed_rows(const float *x, int64_t step, int64_t rows, int64_t colu
     parallel(int((rows + 1) / 2), [&](int pair) {
         const float *from = x + 2 * pair * step;
         for (int64_t k = 0; k < columns; k += kLanes)
-            put(out + pair * element_step + k, load(from + k),
-                2 * pair + 1 < rows ? load(from + step + k) : Vector{});
+            store_factor(out + pair * element_step + k, load(from + k),
+                         2 * pair + 1 < rows ? load(from + step + k) : Vector{});
     });
     return out;
 }

@@ -118,11 +118,6 @@ inline void scatter_block(Vector g[9 * kLanes], float *weights, int64_t step) {
     }
 }
 
-inline void store_factor(float *to, const Vector u[1]) { store(to, u[0]); }
-#if CRNN_BF16
-inline void store_factor(Pair *to, const Vector u[2]) { store(to, interleave(u[0], u[1])); }
-#endif
-
 // Packs weights for a product that sums over `depth` values: panels, in each of them rows of kPanel outputs. f(k, g) gives
 // kLanes neighbouring values of k, for the outputs from `column` on.
 template <typename E, int V, typename F>
@@ -137,11 +132,7 @@ void pack_weights(int64_t columns, int64_t depth, int64_t plane, E *packed, cons
                     Vector u[V][16];
                     for (int v = 0; v < V; v++) weight_transform(g + 9 * (i + v), u[v]);
                     E *to = packed + (panel * (depth / V) + (k + i) / V) * kPanel + half * kLanes;
-                    for (int p = 0; p < 16; p++) {
-                        Vector both[V];
-                        for (int v = 0; v < V; v++) both[v] = u[v][p];
-                        store_factor(to + p * plane, both);
-                    }
+                    for (int p = 0; p < 16; p++) store_factor(to + p * plane, u[0][p], u[V - 1][p]);
                 }
             }
     });
