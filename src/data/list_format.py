@@ -333,11 +333,18 @@ def _all_keys(pairs: list[tuple[str, Any]]) -> Any:
     return [{"image": key, "text": value} for key, value in pairs]
 
 
+def _mmocr_items(entry: Any) -> list[Any]:
+    """Image and word of each instance of an entry; the entry itself where it is built otherwise, to be refused."""
+    instances = entry.get("instances") if isinstance(entry, dict) else None
+    if not instances or not isinstance(instances, list) or not all(isinstance(each, dict) for each in instances):
+        return [entry]
+    return [{"image": entry.get("img_path"), "text": instance.get("text")} for instance in instances]
+
+
 def _json_pairs(data: Any) -> Iterator[tuple[int, str, str]]:
     """Number, image and word of all entries; DataError, beginning with its number, for one that is neither."""
     if isinstance(data, dict) and isinstance(data.get("data_list"), list):  # MMOCR 1
-        items = [{"image": item.get("img_path"), "text": instance.get("text")}
-                 for item in data["data_list"] for instance in item.get("instances", [{}])]
+        items = [item for entry in data["data_list"] for item in _mmocr_items(entry)]
     elif isinstance(data, dict) and _columns(list(data)) is None:  # docTR: name of the image -> word
         items = [{"image": image, "text": word} for image, word in data.items()]
     else:

@@ -44,11 +44,12 @@ def find_fault(content: Mapping[str, np.ndarray | str]) -> str:
     """What is wrong with a file that :func:`has_checksums`, in words; '' where nothing is."""
     try:
         expected = parse_json(str(content[KEY]))
-        names = set(expected)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
+        expected = None
+    if not isinstance(expected, dict):
         return "its list of checksums is missing or damaged"
     there = set(content) - {KEY}
-    if there != names:
-        return f"its entries are not those it was written with ({', '.join(sorted(there ^ names)[:3])})"
+    if there != set(expected):
+        return f"its entries are not those it was written with ({', '.join(sorted(there ^ set(expected))[:3])})"
     return next((f"{name} is not what was written" for name in sorted(there)
                  if checksum(content[name]) != expected[name]), "")

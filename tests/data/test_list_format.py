@@ -106,6 +106,14 @@ REFUSED = {
     "quote not closed": ("gt.txt", 'a.jpg, "x"\nb.jpg, "y\n', "line 2: expected path, comma and word in quotes"),
     "scripts (MLT)": ("gt.txt", "a.jpg,Latin,x\nb.jpg,Korean,y\n",
                       "column of scripts .*'a.jpg,Latin,x': read it as mlt"),
+    **{f"data_list with {bad}": ("labels.json", json.dumps(
+        {"data_list": [{"img_path": "a.jpg", "instances": [{"text": "x"}]}, bad]}),
+        "entry 2: expected an image and its")
+       for bad in ("b.jpg", 7, None, [], {"img_path": "b.jpg"}, {"img_path": "b.jpg", "instances": []},
+                   {"img_path": "b.jpg", "instances": {"text": "x"}}, {"img_path": "b.jpg", "instances": ["x"]},
+                   {"img_path": "b.jpg", "instances": [{}]}, {"img_path": 7, "instances": [{"text": "x"}]})},
+    "data_list with an image twice": ("labels.json", '{"data_list": [{"img_path": "a.jpg", "img_path": "b.jpg", '
+                                      '"instances": [{"text": "x"}]}]}', "entry 1: expected an image and its"),
     "MJSynth": ("annotation.txt", "./1/1_Word_71.jpg 71\n./1/2_a_5.jpg 5\n", "rows of lexicon.txt, not words; .*synth"),
     "boxes (PPOCRLabel)": ("gt.txt", 'a.jpg\t[{"transcription": "x", "points": [[0, 0]]}]\n', "boxes .*rec_gt.txt"),
     "an unknown head": ("gt.txt", "bild,wort\na.jpg,x\nb.jpg,y\n", "line 1: looks like the head of a table"),

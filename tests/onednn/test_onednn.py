@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.common.system import cpu_facts
 from src.onednn import accelerate, available, build
 from src.onednn.selftest import call
+from tests.onednn.reference import LSTM, bfloat16, same
 
 ROOT = Path(__file__).resolve().parents[2]
 USABLE, REASON = available()
@@ -163,43 +165,73 @@ def test_convolution_and_its_gradients(library, x, w, stride, padding, dilation)
     assert distance(dw, tw.grad.numpy()) < 1e-6
 
 
+def lstm_weights(size, hidden, seed=50):
+    """As nn.LSTM starts: w_ih, w_hh, b_ih, b_hh forwards, then backwards in time."""
+    draw = np.random.default_rng(seed).uniform
+    return [draw(-hidden ** -0.5, hidden ** -0.5, shape).astype(np.float32)
+            for shape in ((4 * hidden, size), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,)) * 2]
+
+
+def test_lstm_reference_is_pytorch():
+    torch = pytest.importorskip("torch")
+    x, dy, dh, dc = (floats(*shape, seed=seed) for seed, shape in enumerate(((5, 3, 32), (5, 3, 128), (2, 3, 64),
+                                                                            (2, 3, 64))))
+    arrays = lstm_weights(32, 64)
+    peer = torch.nn.LSTM(32, 64, bidirectional=True).double()
+    parameters = list(peer.parameters())
+    for parameter, array in zip(parameters, arrays, strict=True):
+        parameter.data = torch.from_numpy(array.astype(np.float64))
+    tx = torch.from_numpy(x.astype(np.float64)).requires_grad_()
+    ty, (th, tc) = peer(tx)
+    torch.autograd.backward([ty, th, tc], [torch.from_numpy(a.astype(np.float64)) for a in (dy, dh, dc)])
+    reference = LSTM(x, arrays)
+    for value, exact in zip((reference.y, reference.h, reference.c), (ty, th, tc), strict=True):
+        assert distance(value, exact.detach().numpy()) < 1e-13
+    exact = [tx] + [parameters[i] for i in (0, 1, 2, 4, 5, 6)]
+    for value, parameter in zip(reference.gradients(dy, dh, dc), exact, strict=True):
+        assert distance(value, parameter.grad.numpy()) < 1e-13
+
+
+def test_rounding_to_bfloat16_is_mindspore():
+    ms = pytest.importorskip("mindspore")
+    x = np.concatenate((floats(1000), [0, 1 + 2 ** -8, 1 + 3 * 2 ** -8, -1 - 2 ** -8])).astype(np.float32)  # and ties
+    assert np.array_equal(bfloat16(x), ms.Tensor(x).astype(ms.bfloat16).astype(ms.float32).asnumpy())
+
+
 @pytest.mark.parametrize(("steps", "batch", "size", "hidden", "scale"),
                          [(5, 3, 32, 64, 1), (1, 2, 64, 32, 1), (9, 1, 96, 32, 1), (4, 13, 32, 32, 30),
                           (3, 100, 64, 64, 1)])
 @pytest.mark.parametrize("kind", ["", "_bf16"])
 def test_lstm_and_its_gradients(library, steps, batch, size, hidden, scale, kind):
-    torch = pytest.importorskip("torch")
-    lstm = torch.nn.LSTM(size, hidden, bidirectional=True).double()
-    weights = list(lstm.parameters())  # w_ih, w_hh, b_ih, b_hh, then the other direction
-    arrays = [np.ascontiguousarray(p.detach().numpy().astype(np.float32)) for p in weights]
-    for parameter, array in zip(weights, arrays, strict=True):
-        parameter.data = torch.from_numpy(array.astype(np.float64))
+    arrays = lstm_weights(size, hidden)
     x, dy, dh, dc = (floats(*shape, seed=seed) for seed, shape in enumerate(
         ((steps, batch, size), (steps, batch, 2 * hidden), (2, batch, hidden), (2, batch, hidden))))
     x *= scale  # large sums saturate the gates
-    tx = torch.from_numpy(x.astype(np.float64)).requires_grad_()
-    ty, (th, tc) = lstm(tx)
-    torch.autograd.backward([ty, th, tc], [torch.from_numpy(a.astype(np.float64)) for a in (dy, dh, dc)])
     library.crnn_lstm_memory.restype = ctypes.c_int64
     library.crnn_lstm_memory.argtypes = [ctypes.c_int64] * 4
     memory = np.zeros(library.crnn_lstm_memory(steps, batch, size, hidden), np.uint8)
     out = [np.empty_like(dy), np.empty_like(dh), np.empty_like(dc)]
     call(getattr(library, f"crnn_lstm_training{kind}"), x, *arrays, *out, memory)
-    # Sums grow with the inputs, and their errors; bfloat16 rounds what is multiplied 2 ** 15 times as coarsely.
-    exact, exact_gradients = (1e-6 * scale, 2e-6 * scale) if not kind else (5e-3 * scale, 0.02 * scale)
-    for value, reference in zip(out, (ty, th, tc), strict=True):
-        assert distance(value, reference.detach().numpy()) < exact
+    rounds = bool(kind) and "avx512_bf16" in cpu_facts()["flags"].split()  # elsewhere such products are in float32
+    reference = LSTM(x, arrays, bfloat16 if rounds else same)
     again = [np.empty_like(part) for part in out]
     call(library.crnn_lstm_evaluation, x, *arrays, np.zeros(1, np.float32), *again)
-    for value, reference in zip(again, out, strict=True):
-        assert np.array_equal(value, reference) or kind  # evaluation is in float32
+    for value, first in zip(again, out, strict=True):
+        assert np.array_equal(value, first) or rounds  # evaluation is in float32
     w_ih, w_hh, b_ih = arrays[:3]
     gradients = [np.empty_like(a) for a in (x, w_ih, w_hh, b_ih, w_ih, w_hh, b_ih)]
     call(getattr(library, f"crnn_lstm_gradient{kind}"), x, *arrays, out[0], memory, dy, dh, dc, *gradients)
-    references = [tx] + [weights[i] for i in (0, 1, 2, 4, 5, 6)]
-    for value, reference in zip(gradients, references, strict=True):
-        reference = reference.grad.numpy()
-        assert np.abs(value - reference).max() <= exact_gradients * max(np.abs(reference).max(), 1e-3)
+    exact = [reference.y, reference.h, reference.c, *reference.gradients(dy, dh, dc)]
+    # Sums grow with the inputs, and their errors.
+    largest = 2e-6 * scale
+    for value, wanted in zip(out + gradients, exact, strict=True):
+        error = np.abs(value - wanted) / max(np.abs(wanted).max(), 1e-3)
+        if rounds:
+            # A state beside a tie rounds to one neighbour in float32 and to the other in float64, and what follows
+            # differs by a part of that step of 2 ** -8; so few values may, and most may not.
+            assert np.median(error) < largest and error.max() < 5e-3
+        else:
+            assert error.max() < largest
 
 
 def test_lstm_shows_nan_and_keeps_frozen_weights(library):
