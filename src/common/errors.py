@@ -3,6 +3,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -10,8 +11,17 @@ from typing import NoReturn
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class CRNNError(Exception):
-    """A mistake in the input: the message is one sentence that names the file, key or line and says what to do."""
+    """A mistake in the input: the message is one sentence that names the file, key or line and says what to do.
+
+    Control characters of what it quotes, such as a name with a line break in a damaged file, are shown as escapes.
+    """
+
+    def __str__(self) -> str:
+        return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], super().__str__())
 
 
 class ConfigError(CRNNError):

@@ -152,6 +152,7 @@ def mat_bytes(variables, **options):
     (b"", "truncated"), (b"no mat file at all" * 20, "cannot be read as a MATLAB"),
     (b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM" + b"\x89HDF\r\n\x1a\n" * 9, "MATLAB"),
     (mat_bytes({"a": np.ones(3)}), "holds no struct testdata.*but a"),
+    (mat_bytes({"testdata": structs([("a.png", "x")], ("Img\nName", "label"))}), r"has Img\\nName, label$"),
     (mat_bytes({"testdata": structs([("a.png", "x")], ("ImgName", "label"))}), "lacks the field.*has ImgName, label"),
     (mat_bytes({"testdata": structs([("a.png", "x")], ("image", "GroundTruth"))}), "lacks the field ImgName"),
 ])
