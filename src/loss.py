@@ -53,6 +53,12 @@ class CTCLoss(nn.Cell):
         Returns:
             The reduced loss, float32 scalar, and the number of impossible samples, int32 scalar.
         """
+        losses, fits = self.of_words(logits, label, label_length)
+        total = losses.sum()
+        return (total / label.shape[0] if self.mean else total), (1 - fits.astype(ms.int32)).sum()
+
+    def of_words(self, logits: Tensor, label: Tensor, label_length: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each word, 0 of an impossible one, and whether it is possible: (N,) float32 and bool."""
         steps, batch, classes = logits.shape
         width = label.shape[1]
         column = ops.arange(width)
@@ -68,9 +74,7 @@ class CTCLoss(nn.Cell):
         # [0], as MindSpore warns when the second result is taken and not used.
         losses = ops.ctc_loss(scores, target, _same_length(batch, steps + width), _same_length(batch, width),
                               blank=classes - 1, reduction="none")[0]
-        losses = losses * fits.astype(ms.float32)
-        total = losses.sum()
-        return (total / batch if self.mean else total), (1 - fits.astype(ms.int32)).sum()
+        return losses * fits.astype(ms.float32), fits
 
     @staticmethod
     def _extended(log_probs: Tensor, length: Tensor, width: int) -> Tensor:

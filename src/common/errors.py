@@ -14,6 +14,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+def in_one_line(text: str) -> str:
+    """Text from a file or a name as it can be printed within a line: control characters become escapes."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 class CRNNError(Exception):
     """A mistake in the input: the message is one sentence that names the file, key or line and says what to do.
 
@@ -21,7 +26,7 @@ class CRNNError(Exception):
     """
 
     def __str__(self) -> str:
-        return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], super().__str__())
+        return in_one_line(super().__str__())
 
 
 class ConfigError(CRNNError):
@@ -67,7 +72,7 @@ def run_main(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     except OSError as error:
         if error.filename is None and error.errno not in _FULL:
             raise
-        print(f"error: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        print(in_one_line(f"error: {error.filename or 'the output'}: {error.strerror}"), file=sys.stderr)
         if error.filename is None:  # what is left of the output goes nowhere, or Python tries and complains at its end
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

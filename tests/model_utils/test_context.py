@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -35,8 +36,9 @@ def run(tmp_path, *options, own=False, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-needs_avx512 = pytest.mark.skipif("avx512f" not in cpu_facts().get("flags", ""),
-                                  reason="the cap is for CPUs with AVX-512")
+needs_avx512 = pytest.mark.skipif("avx512f" not in cpu_facts().get("flags", "")
+                                  or tuple(map(int, version("mindspore").split(".")[:2])) < (2, 9),
+                                  reason="the cap is for CPUs with AVX-512 and MindSpore 2.9 and later")
 
 
 @needs_avx512
