@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import compare_precision
+from benchmarks import compare_precision, compare_recipes
 from benchmarks.child import reason
 from convert_lmdb import main as convert_lmdb
 from src.onednn import available
@@ -177,6 +178,43 @@ def test_precisions_are_compared_and_nothing_is_done_twice(tmp_path, monkeypatch
     assert [command[0] for command in asked] == ["train.py", "eval.py"] * 2
     assert asked[2][-1] == f"--resume_ckpt={checkpoints / 'crnn-1_137.ckpt'}" and "--seed=7" in asked[0]
     assert not any("resume" in word for word in asked[0])
+
+
+def test_recipes_are_compared_and_nothing_is_done_twice(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def program(command, log):
+        asked.append(" ".join(command))
+        return f"correct num: 90 , total num: 99\nmindspore\ncorrect num: {95 + len(asked)} , total num: 99\n"
+
+    monkeypatch.setattr(compare_recipes, "run", program)
+    (tmp_path / "focal_7" / "ckpt").mkdir(parents=True)
+    (tmp_path / "focal_7" / "ckpt" / "crnn-1_90.ckpt").touch()
+    for _ in range(2):
+        assert compare_recipes.main([f"--data={tmp_path}", f"--output={tmp_path}", "--arms", "plain", "focal",
+                                     "--seeds", "7", "--train", "amp=bf16"]) == 0
+        assert rows(capsys.readouterr().out) == [["7", "96", "97", "99"]]
+    assert len(asked) == 2 and all("--seed=7" in command and "--amp=bf16" in command for command in asked)
+    assert "--child=plain" in asked[0] and "crnn_v2_synth.ckpt --train_start_epoch=0" in asked[0]
+    assert "--child=focal" in asked[1] and asked[1].endswith("crnn-1_90.ckpt")
+
+
+@pytest.mark.parametrize("arm", ["smoothing", "focal"])
+def test_losses_of_the_recipes(monkeypatch, arm):
+    ms = pytest.importorskip("mindspore")
+    from src.training import setup
+
+    plain = setup.CTCLoss("mean")
+    monkeypatch.setattr(setup, "CTCLoss", setup.CTCLoss)
+    compare_recipes.change_recipe(arm)
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((7, 3, 5), np.float32)
+    given = ms.Tensor(scores), ms.Tensor([[0, 1], [2, 9], [3, 3]], ms.int32), ms.Tensor([2, 1, 2], ms.int32)
+    words = plain.of_words(*given)[0].asnumpy().astype(np.float64)
+    log_p = scores - np.log(np.exp(scores.astype(np.float64)).sum(axis=2, keepdims=True))
+    expected = words * (1 - np.exp(-words)) ** 2 if arm == "focal" else 0.95 * words - 0.05 * log_p.mean(2).sum(0)
+    loss, impossible = setup.CTCLoss("mean")(*given)
+    assert abs(float(loss.asnumpy()) - expected.mean()) < 1e-5 and int(impossible.asnumpy()) == 0
 
 
 def test_how_a_process_ended():
