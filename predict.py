@@ -2,6 +2,7 @@
 import sys
 
 from src.common.errors import run_main
+from src.common.system import loading
 from src.model_utils.config import load_config
 
 # The groups and keys this program knows, in the order of its --help.
@@ -11,17 +12,16 @@ USES = ("Prediction", "Reading", "ONNX file", "checkpoint_path", "batch_size", "
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the images; returns 1 when some of them could not be read."""
-    config = load_config(argv, description="Read word images, each cut out around one word, with a trained CRNN. - "
-                         "reads one image from standard input.", positional="IMAGE|FOLDER|- ...", uses=USES,
-                         refuses_others=True)
-    if config.find_words:
-        from src.prediction.photographs import predict_photographs  # after the options, so that --help is quick
-
-        return predict_photographs(config, sys.stdin.buffer)
-    from src.prediction.run import predict  # after the options, so that --help is quick
-
-    return predict(config, sys.stdin.buffer)
+    with loading():
+        config = load_config(argv, description="Read word images, each cut out around one word, with a trained CRNN. "
+                             "- reads one image from standard input.", positional="IMAGE|FOLDER|- ...", uses=USES,
+                             refuses_others=True)
+        if config.find_words:
+            from src.prediction.photographs import predict_photographs as run  # after the options: --help is quick
+        else:
+            from src.prediction.run import predict as run  # the same
+    return run(config, sys.stdin.buffer)
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, at_once=True)

@@ -5,9 +5,10 @@
 `start` counts from the call of train.py to the end of its first step at batch 64, compilation of the graph included
 (the C++ operators are in their cache, as after the first run on a machine). `overhead` is the share of a training
 loop that is neither the train cell nor the reading of the batch: learning rate, loss log, progress; decoding for the
-metric is measured beside it. These three are medians of the repeats, and what is compared takes turns. `memory` is one
-run: it trains 2,000 steps at batch 64 and reads the memory of the process at every step (VmRSS, and RssAnon, which
-leaves files out), with a checkpoint after each quarter; it takes half an hour.
+metric is measured beside it. A repeat takes about 40 s of CPU time, and the program ends where one takes 10 minutes.
+These three are medians of the repeats, and what is compared takes turns. `memory` is one run: it trains 2,000 steps at
+batch 64 and reads the memory of the process at every step (VmRSS, and RssAnon, which leaves files out), with a
+checkpoint after each quarter; it takes half an hour.
 """
 import argparse
 import json
@@ -30,6 +31,7 @@ from benchmarks.machine import machine_line  # noqa: E402
 PROGRAMS = ("train.py", "eval.py", "predict.py", "export.py", "eval_onnx.py", "benchmark.py", "generate_synth.py")
 BATCH = 64
 WARM_UP, STEPS = 3, 10  # of a run of the overhead part: steps that do not count, steps that do
+LIMIT = 600.0  # seconds of such a run
 MEMORY = {"VmRSS": "all resident", "RssAnon": "without files"}  # lines of /proc/PID/status
 
 
@@ -170,10 +172,12 @@ def overhead_worker(folder: str) -> None:
 def run_overhead(repeats: int) -> None:
     """Prints the parts of a training step, from so many runs of train.py's loop."""
     runs: list[dict[str, float]] = []
-    for _ in range(repeats):
+    for number in range(repeats):
+        begin = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            text = output_of("the training of the overhead part", [sys.executable, __file__, "--worker", folder])
+            text = output_of("the training of the overhead part", [sys.executable, __file__, "--worker", folder], LIMIT)
         runs.append(json.loads(text.splitlines()[-1]))
+        print(f"run {number + 1} of {repeats}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
     step = statistics.median(run["step"] for run in runs)
     print(f"| part of a training step at batch {BATCH} ({1000 * step:.0f} ms), medians of {repeats} runs of {STEPS} "
           "steps | ms | share (aim of the last two: 1 %) |\n|---|---|---|")

@@ -5,7 +5,9 @@
 FOLDER holds word images. Every figure is CPU time (user and system) and peak memory of a whole program with all that it
 starts, as the system counts them when it ends; the programs take turns, and medians are printed. predict.py reads with
 its default weights, and in a second row with the checkpoint over MindSpore. RapidOCR takes part where PYTHON is an
-interpreter that has it (`pip install rapidocr==3.10.0`): its recogniser alone, as its documentation calls it.
+interpreter that has it (`pip install rapidocr==3.10.0`): its recogniser alone, as its documentation calls it, and with
+one thread: by itself it has one for each core, and those wait for one another by computing, the more so beside other
+work.
 """
 import argparse
 import os
@@ -28,8 +30,10 @@ from src.data.image_files import find_images  # noqa: E402
 _RAPIDOCR = """
 import sys
 from rapidocr import RapidOCR
-engine = RapidOCR(params={"Global.use_det": False, "Global.use_cls": False, "Global.log_level": "critical"})
-for path in sys.argv[1:]:
+threads, *paths = sys.argv[1:]
+engine = RapidOCR(params={"Global.use_det": False, "Global.use_cls": False, "Global.log_level": "critical",
+                          "EngineConfig.onnxruntime.intra_op_num_threads": int(threads)})
+for path in paths:
     found = engine(path, use_det=False, use_cls=False, use_rec=True)
     print(path, found.txts, found.scores)
 """
@@ -89,7 +93,8 @@ def main(argv: list[str] | None = None) -> int:
                     Program("predict.py over MindSpore", [*predict, "--device_target=CPU", "--checkpoint_path="
                                                           f"{ROOT / 'pretrained' / 'crnn_v2.ckpt'}"])]
         if args.rapidocr:
-            programs.append(Program("RapidOCR, recogniser alone", [args.rapidocr, "-c", _RAPIDOCR]))
+            programs += [Program(f"RapidOCR, recogniser alone{name}", [args.rapidocr, "-c", _RAPIDOCR, threads])
+                         for name, threads in (("", "-1"), (", one thread", "1"))]  # -1 is its default
         for program in programs:
             program.turn(images)  # reads everything into the page cache
             program.cpu.clear()

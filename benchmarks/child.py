@@ -10,13 +10,22 @@ def reason(status: int, errors: str = "") -> str:
     return f"{how}: {lines[-1]}" if lines else how
 
 
-def output_of(name: str, command: list[str]) -> str:
+def output_of(name: str, command: list[str], seconds: float | None = None) -> str:
     """Runs a program and returns its standard output.
 
+    Args:
+        name: for messages.
+        command: its command line.
+        seconds: it may take; None: as many as it wants.
+
     Raises:
-        SystemExit: it failed.
+        SystemExit: it failed, or took longer.
     """
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"error: {name} took more than {seconds:g} s; try again when the machine is less busy") \
+            from None
     if done.returncode:
         raise SystemExit(f"error: {name} failed, {reason(done.returncode, done.stderr)}")
     return done.stdout

@@ -1,6 +1,7 @@
 """What the machine and its libraries are asked: cores, the C library's memory allocator, quiet logs."""
 import ctypes
 import functools
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,22 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, 16 << 20)) and bool(mallopt(_M_TRIM_THRESHOLD, 64 << 20))
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """What is made meanwhile stays: modules, networks. Nobody looks for garbage among it, now or later.
+
+    That saves a program that reads one word a twentieth of its time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def remarks(data: bytes, image: np.ndarray, result: Result, rotated: bool) -> li
     """
     height, width = image.shape[:2]
     found = []
-    if (image == image[:1, :1]).all():
+    if has_one_colour(image):
         found.append("has one colour all over, once what is transparent in it lies over white or black: there is "
                      "nothing to read")
     elif result.confidence < _LITTLE and height >= _LIKE_A_PHOTOGRAPH:
@@ -36,6 +36,12 @@ def remarks(data: bytes, image: np.ndarray, result: Result, rotated: bool) -> li
         found.append(f"has an orientation tag ({orientation}), which is ignored, as in training: turn the image itself "
                      "where that is wrong")
     return found
+
+
+def has_one_colour(image: np.ndarray) -> bool:
+    """Whether all pixels of an image ``(H, W, 3)`` are alike."""
+    first = image[:1, :1]
+    return bool((image[:1] == first).all() and (image == first).all())  # the first row tells nearly always
 
 
 def orientation_of(data: bytes) -> int:

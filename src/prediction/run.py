@@ -9,6 +9,7 @@ import numpy as np
 from src.common.errors import DataError
 from src.common.files import printable
 from src.common.progress import Progress
+from src.common.system import loading
 from src.data.image_files import find_images
 from src.data.preprocess import decode_image, read_bytes
 from src.model_utils.config import Config
@@ -36,8 +37,9 @@ def predict(config: Config, pipe: BinaryIO) -> int:
     paths, missing = image_paths(config.arguments)
     config.batch_size = min(config.batch_size, len(paths))
     given = bool(config.onnx_file or config.checkpoint_path)
-    recogniser = Recogniser.from_config(config)
-    decoding = recogniser.decoding  # faults of the decoder come before the first reading
+    with loading():
+        recogniser = Recogniser.from_config(config)
+        decoding = recogniser.decoding  # faults of the decoder come before the first reading
     if not given and config.onnx_file:
         print(f"no onnx_file or checkpoint_path given: using {PRETRAINED_ONNX}", file=sys.stderr)
     print(f"{recogniser.description}; {decoding.description}", file=sys.stderr, flush=True)

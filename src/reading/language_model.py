@@ -111,8 +111,8 @@ class CharacterModel:
         return found
 
     @cached_property
-    def _lists(self) -> list[list[int]]:
-        return [known.tolist() for known in self._contexts]
+    def _lists(self) -> list[Sequence[int]]:
+        return [memoryview(np.ascontiguousarray(known)) for known in self._contexts]
 
     @cached_property
     def _symbols(self) -> list[int]:

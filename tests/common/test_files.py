@@ -95,13 +95,32 @@ def test_a_lock_is_for_one(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full, as on Linux")
 @pytest.mark.parametrize("output", ["full", "closed", "closed errors"])
-def test_outputs_that_take_nothing(output):
+@pytest.mark.parametrize("at_once", [False, True])
+def test_outputs_that_take_nothing(output, at_once):
     """The disk behind `> FILE` is full, or a service closed the output: a sentence, no traceback."""
     code = ("from src.common.errors import DataError, run_main\nimport sys\n"
             "def main(argv):\n    print('x' * 100_000, flush=True)\n"
-            f"    if {output == 'closed errors'}: raise DataError('wrong')\nrun_main(main)")
+            f"    if {output == 'closed errors'}: raise DataError('wrong')\nrun_main(main, {at_once})")
     redirect = {"full": "> /dev/full", "closed": ">&-", "closed errors": "2>&-"}[output]
     done = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {redirect}', sys.executable, code], capture_output=True,
                           text=True)
     assert done.returncode == (0 if output == "closed" else 2)
     assert done.stderr == ("error: the output: No space left on device\n" if output == "full" else "")
+
+
+@pytest.mark.parametrize("hook", ["", "sys.setprofile(lambda *_: None)", "sys.settrace(lambda *_: None)",
+                                  "sys.modules['mindspore'] = sys"])
+def test_ending_at_once_loses_nothing(tmp_path, hook):
+    """All that was printed arrives, at a pipe and in a file; who needs the interpreter's own end gets it."""
+    code = ("import atexit, sys\nfrom src.common.errors import run_main\n"
+            f"atexit.register(lambda: print('taken apart'))\n{hook}\n"
+            "def main(argv):\n    print('x' * 100_000)\n    print('end')\n    sys.stderr.write('said')\n    return 3\n"
+            "run_main(main, at_once=True)")
+    with open(tmp_path / "out", "w+", encoding="utf-8") as file:
+        for output in (subprocess.PIPE, file):
+            done = subprocess.run([sys.executable, "-c", code], stdout=output, stderr=subprocess.PIPE, text=True,
+                                  env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"})
+            assert (done.returncode, done.stderr) == (3, "said")
+        file.seek(0)
+        assert done.stdout is None
+        assert file.read() == "x" * 100_000 + "\nend\n" + "taken apart\n" * bool(hook)

@@ -1,4 +1,5 @@
 """The allocator's setting: freed blocks of a batch's size stay with the process, larger ones do not."""
+import gc
 import json
 import os
 import platform
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from src.common.system import _USERS_OWN, cpu_facts
+from src.common.system import _USERS_OWN, cpu_facts, loading
 from tests.word_sets import make_set
 
 # Asks glibc itself what became of a block: whether it was mapped by itself, and what of it was kept after it was freed.
@@ -63,3 +64,20 @@ def test_what_linux_tells_of_the_cpu(tmp_path):
     file.write_text("processor\t: 0\nmodel name\t: A: 1\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nflags\t\t: other\n")
     assert cpu_facts(str(file)) == {"processor": "0", "model name": "A: 1", "flags": "fpu avx2"}
     assert cpu_facts(str(tmp_path / "none")) == {}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_what_is_loaded_is_no_garbage(enabled):
+    """No collection while something loads, what was made is not looked at again, and all is as before afterwards."""
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        frozen = gc.get_freeze_count()
+        with pytest.raises(ValueError, match="stop"), loading():
+            assert not gc.isenabled()
+            kept = [[] for _ in range(2000)]
+            raise ValueError("stop")
+        assert gc.isenabled() == enabled and gc.get_freeze_count() >= frozen + len(kept)
+    finally:
+        gc.unfreeze()
+        (gc.enable if before else gc.disable)()

@@ -21,6 +21,11 @@ def noise(height, width):
 def test_one_colour():
     (said,) = remarks(b"", np.full((20, 60, 3), 7, np.uint8), result("a", 0.2, True), False)
     assert said.startswith("has one colour all over") and remarks(b"", noise(20, 60), result(), False) == []
+    nearly = np.full((20, 60, 3), 7, np.uint8)
+    for place in ((0, 59, 2), (19, 0, 0)):
+        other = nearly.copy()
+        other[place] = 8
+        assert remarks(b"", other, result(), False) == []
 
 
 @pytest.mark.parametrize(("size", "read", "rotated", "said"), [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import compare_precision, compare_recipes
-from benchmarks.child import reason
+from benchmarks.child import output_of, reason
 from convert_lmdb import main as convert_lmdb
 from src.onednn import available
 
@@ -106,6 +106,12 @@ def test_decoders(tmp_path):
     found = {row[0]: row for row in rows(done.stdout)}
     assert found["lexicon of 150 words, exact search"][1] == "4"
     assert found["exact search"][1:] == ["100.00 %", "100.00 %"]  # by definition of exact
+
+
+def test_a_run_that_takes_too_long_ends_the_benchmark():
+    with pytest.raises(SystemExit, match=r"error: sleeping took more than 0\.5 s; try again"):
+        output_of("sleeping", [sys.executable, "-c", "import time; time.sleep(60)"], 0.5)
+    assert output_of("printing", [sys.executable, "-c", "print(1)"], 60) == "1\n"
 
 
 def test_help_times():
