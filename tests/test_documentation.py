@@ -1,5 +1,6 @@
 """The pages people read: links lead somewhere, both languages say the same, written tables are up to date."""
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,22 @@ def dead_links(path: Path) -> list[str]:
         if not there.exists() or anchor and anchor not in anchors(there):
             found.append(target)
     return found
+
+
+def long_paragraphs(path: Path) -> list[str]:
+    """How paragraphs begin that have more than five lines; Chinese ones, without line breaks, count by their width."""
+    found = []
+    for paragraph in BLOCK.sub("\n\n", path.read_text("utf-8")).split("\n\n"):
+        if not re.match(r"\s*(\||#|!|\* |- |\d+\. |<)", paragraph):
+            wide = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in paragraph)
+            if len(paragraph.strip().splitlines()) > 5 or "zh" in path.parts and wide > 600:
+                found.append(paragraph.strip()[:60])
+    return found
+
+
+@pytest.mark.parametrize("path", [page for pair in PAIRS for page in pair], ids=lambda page: page.stem)
+def test_paragraphs_are_short(path):
+    assert long_paragraphs(path) == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

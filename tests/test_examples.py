@@ -3,11 +3,13 @@ import doctest
 import importlib
 import re
 
+import cv2
 import mindspore as ms
 import pytest
 
 from src.dataset import SOURCES
 from tests.conftest import REPO
+from tests.words import draw_word
 
 FILES = [path for path in sorted((REPO / "src").rglob("*.py")) if ">>> " in path.read_text()]
 
@@ -18,6 +20,15 @@ def test_page_about_python(monkeypatch):
     example = doctest.DocTestParser().get_doctest("".join(blocks), {}, "docs/python.md", None, None)
     found = doctest.DocTestRunner().run(example)
     assert found.attempted > 15 and found.failed == 0
+
+
+def test_readme(monkeypatch, tmp_path, capsys):
+    image = draw_word("harbour")
+    cv2.imwrite(str(tmp_path / "photo_of_a_word.jpg"), image)
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (REPO / "README.md").read_text("utf-8"), re.DOTALL)
+    exec(block, {})
+    assert capsys.readouterr().out == "harbour\n"
 
 
 def test_page_about_extending(monkeypatch, tmp_path):
