@@ -127,17 +127,22 @@ def check_unpacked(path: str | os.PathLike, most: int = 1 << 29) -> None:
         raise ValueError(f"its content has {size} bytes, more than {most}")
 
 
-def parse_json(text: str, as_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+def parse_json(text: str | bytes, as_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     """What a JSON text says.
 
     Args:
-        text: of JSON.
+        text: of JSON; bytes are UTF-8.
         as_object: what becomes of the keys and values of an object; None makes a dict.
 
     Raises:
-        json.JSONDecodeError: it is no JSON, or has lists in lists a thousand times or numbers of thousands of digits,
-            for which Python has errors of other kinds.
+        json.JSONDecodeError: it is no JSON, no UTF-8, or has lists in lists a thousand times or numbers of thousands of
+            digits, for which Python has errors of other kinds.
     """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise json.JSONDecodeError("not UTF-8 text", "", 0) from error
     try:
         return json.loads(text, object_pairs_hook=as_object)
     except json.JSONDecodeError:

@@ -3,7 +3,7 @@ import hashlib
 import json
 import os
 
-from src.common.files import write_text
+from src.common.files import parse_json, write_text
 
 # A genuine file -> its set.
 GENUINE = {"testdata.mat": "iiit5k", "testCharBound.mat": "iiit5k", "test.xml": "svt", "words.xml": "ic03"}
@@ -50,9 +50,9 @@ def converted(file: str, cache: str) -> tuple[str, list[str]]:
     stamp = json.dumps([os.path.realpath(file), state.st_size, state.st_mtime_ns])
     folder = os.path.join(cache, f"{dataset}-{hashlib.sha256(stamp.encode()).hexdigest()[:10]}")
     done = os.path.join(folder, "converted.json")
-    if os.path.isfile(done):
-        with open(done, encoding="utf-8") as stream:
-            return folder, json.load(stream)
+    notes = _read_notes(done)
+    if notes is not None:
+        return folder, notes
     # Here, because an ONNX file is evaluated where scipy and defusedxml are not installed.
     from src.convert import iiit5k, photographs
 
@@ -69,3 +69,13 @@ def converted(file: str, cache: str) -> tuple[str, list[str]]:
     else:
         write_text(done, json.dumps(notes))
     return folder, notes
+
+
+def _read_notes(path: str) -> list[str] | None:
+    """What a conversion noted at its end; None where it did not come to it, or the file holds something else."""
+    try:
+        with open(path, "rb") as stream:
+            notes = parse_json(stream.read())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return notes if isinstance(notes, list) and all(isinstance(note, str) for note in notes) else None

@@ -112,8 +112,9 @@ def convert_iiit5k(options: MatOptions) -> Conversion:
             words[image] = word
             for field, lines in lexicons.items():
                 entries = [text_of(entry) for entry in np.ravel(struct[field])]
-                if not entries or not all(entries):
-                    report.add(f"{image} {field}", "the lexicon is empty or holds something that is not text")
+                if not entries or not all(entries) or set("".join(map(str, entries))) & set("\t\r\n"):
+                    report.add(f"{image} {field}", "the lexicon is empty, or holds something that is not text, or a "
+                               "tab or line break")
                     continue
                 lines.append("\t".join([image, *map(str, entries)]))
     if not words:

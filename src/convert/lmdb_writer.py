@@ -3,11 +3,12 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import lmdb
 
 from src.common.errors import DataError
-from src.common.files import FileLock
+from src.common.files import FileLock, parse_json
 from src.data.lmdb_source import NUM_SAMPLES, SHARED_LEXICON, Database, image_key, label_key, lexicon_key
 
 _STATE = b"conversion-state"  # there while the conversion is unfinished
@@ -78,11 +79,16 @@ class LmdbWriter:
                 raise DataError(f"{self.folder} holds an LMDB that this program did not begin: give another "
                                 "-o/--output_dir, or --overwrite")
             return
-        state = json.loads(state)
+        state = _entry(self.folder, state, dict)
+        if "origin" not in state:
+            raise _damaged(self.folder)
         if state["origin"] != self._origin:
             raise DataError(f"{self.folder} holds the unfinished conversion of {state['origin']}, not of "
                             f"{self._origin}: give another -o/--output_dir, or --overwrite")
-        self.next, self.count, self.problems = state["next"], state["count"], state["problems"]
+        numbers = [state.get(name) for name in ("next", "count", "problems")]
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise _damaged(self.folder)
+        self.next, self.count, self.problems = numbers
         self._handled = self.next
 
     def add(self, item: int, data: bytes, text: str, lexicons: Mapping[str, Sequence[str]] | None = None,
@@ -132,7 +138,8 @@ class LmdbWriter:
         """Writes num-samples (and the lexicon that all images share) and closes; returns what was left out, and why."""
         self.commit()
         with self._environment.begin() as transaction:
-            problems = [tuple(json.loads(transaction.get(_PROBLEM % n) or b"")) for n in range(1, self.problems + 1)]
+            notes = [_entry(self.folder, transaction.get(_PROBLEM % n), list) for n in range(1, self.problems + 1)]
+        problems = [(str(note[0]), str(note[-1])) for note in notes if note]
         shared = [(SHARED_LEXICON, _lexicon_text(shared_lexicon))] if shared_lexicon else []
         self._write([(NUM_SAMPLES, str(self.count).encode()), *shared],
                     [_STATE, *(_PROBLEM % n for n in range(1, self.problems + 1))])
@@ -162,6 +169,21 @@ class LmdbWriter:
                 free = shutil.disk_usage(self.folder).free >> 20
                 raise DataError(f"{self._path} cannot be written: {error} ({free} MiB free on the disk); the first "
                                 f"{self.next} items are safe, run again to go on") from error
+
+
+def _entry(folder: str, text: bytes | None, kind: type) -> Any:
+    """What an entry of this program says, in JSON; DataError where it is missing or of another kind."""
+    try:
+        found = parse_json(text or b"")
+    except json.JSONDecodeError as error:
+        raise _damaged(folder) from error
+    if not isinstance(found, kind):
+        raise _damaged(folder)
+    return found
+
+
+def _damaged(folder: str) -> DataError:
+    return DataError(f"{folder} holds an unfinished conversion whose notes are damaged: begin anew with --overwrite")
 
 
 def _lexicon_text(words: Sequence[str]) -> bytes:

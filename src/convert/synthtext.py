@@ -98,7 +98,10 @@ class SynthTextFile:
 
     def boxes(self, scene: int) -> np.ndarray:
         """Corners of the words of a scene, (W, 4, 2) x and y; DataError where they are not as many as the words."""
-        boxes = np.asarray(self._boxes[scene], np.float64)
+        boxes = np.asarray(self._boxes[scene])
+        if boxes.dtype.kind not in "fiub":
+            raise DataError("its boxes are no numbers")
+        boxes = boxes.astype(np.float64)
         boxes = boxes[:, :, None] if boxes.ndim == 2 else boxes
         count = len(self.words[scene])
         if boxes.shape != (2, 4, count):
@@ -267,8 +270,7 @@ def convert_synthtext(options: SynthTextOptions) -> int:
                                                options.workers or available_cores())
         code = report.finish(os.path.join(options.output_dir, "report.txt"))
         if not writer.count:
-            raise DataError(f"{options.mat_file}: none of its {file.total} words can be converted; the first: "
-                            f"{': '.join(report.problems[0])}")
+            raise report.nothing_left(f"{options.mat_file}: none of its {file.total} words can be converted")
     print(f"{options.output_dir}: {writer.count} of {file.total} words from {len(file.names)} scenes; "
           f"{len(report.problems)} left out (boxes empty or outside, scenes that cannot be read); {outside} boxes "
           f"reached out of the picture{' (in this run)' if begun else ''} and were clamped\n"

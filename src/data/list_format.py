@@ -19,6 +19,7 @@ _CUTE = re.compile(rf"\s*(\S+{_ENDING})\s+(\S+)\s+\d+\s+(\S+)\s*", re.IGNORECASE
 _SEMICOLON = re.compile(rf"\s*([^;,\t]*{_ENDING})\s*;(.*)", re.IGNORECASE)
 _COMMENT = re.compile(rf"\s*#(?!\S*{_ENDING})", re.IGNORECASE)
 _NUMBER_BEHIND = re.compile(r".*,\s*(?:0?\.\d+|0|1|1\.0*)\s*")
+_HALF = re.compile("[\ud800-\udfff]")  # of a pair of UTF-16, which JSON can write alone
 _MJSYNTH = re.compile(r".*_(\d+)\.jpg", re.IGNORECASE)
 _IMAGE_COLUMNS = ("filename", "file_name", "file", "img_path", "image_path", "imgpath", "img_name", "image_name",
                   "imgname", "image", "images", "img", "path")
@@ -354,4 +355,8 @@ def _json_pairs(data: Any) -> Iterator[tuple[int, str, str]]:
         columns = _columns(keys)
         if columns is None or not all(isinstance(item[keys[place]], str) for place in columns):
             raise DataError(f"entry {number}: expected an image and its word as texts: {str(item)[:80]}")
-        yield number, item[keys[columns[0]]], item[keys[columns[1]]]
+        image, word = (item[keys[place]] for place in columns)
+        if _HALF.search(image + word):
+            raise DataError(f"entry {number}: an escape such as \\ud800 stands for half a character: {str(item)[:80]}; "
+                            "write the character itself")
+        yield number, image, word

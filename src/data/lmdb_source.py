@@ -20,6 +20,7 @@ except ImportError:  # everything but LMDB folders can be read without it, as wh
 NUM_SAMPLES = b"num-samples"
 SHARED_LEXICON = b"lexicon-full"
 _SHOW_PROGRESS_FROM = 1_000_000
+_MOST_DIGITS = 18  # of num-samples
 
 
 def image_key(number: int) -> bytes:
@@ -37,9 +38,21 @@ def lexicon_key(name: str, number: int) -> bytes:
     return (b"lexicon-%09d" if name == "50" else b"lexicon-1k-%09d") % number
 
 
-def lexicon_words(text: bytes) -> list[str]:
-    """The words of a lexicon: between tabs where there is one, otherwise between spaces."""
-    words = text.decode("utf-8")
+def lexicon_words(text: bytes, where: str) -> list[str]:
+    """The words of a lexicon: between tabs where there is one, otherwise between spaces.
+
+    Args:
+        text: as it is stored.
+        where: folder and key, for the message.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    try:
+        words = text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} is not UTF-8 text (byte 0x{text[error.start]:02x}); write the LMDB anew with "
+                        "lexicons in UTF-8") from error
     return [word for word in words.split("\t" if "\t" in words else None) if word]
 
 
@@ -231,7 +244,7 @@ class LmdbSource(WordSource):
         used = [database for database, (_, first, end) in zip(self._databases, self.parts, strict=True) if end > first]
         names = [name for name in LEXICONS[:2] if all(database.get(lexicon_key(name, 1)) for database in used)]
         shared = {database.get(SHARED_LEXICON) for database in used}
-        return (*names, *([LEXICONS[2]] if len(shared) == 1 and None not in shared else []))
+        return (*names, *([LEXICONS[2]] if len(shared) == 1 and all(shared) else []))
 
     def lexicon(self, name: str, i: int) -> list[str]:
         """The words among which sample i is to be read; DataError where there are none."""
@@ -239,10 +252,11 @@ class LmdbSource(WordSource):
         if shared is not None:
             return shared
         part, number = self._place(i)
-        text = self._databases[part].get(lexicon_key(name, number))
+        key, database = lexicon_key(name, number), self._databases[part]
+        text = database.get(key)
         if not text:
-            raise DataError(f"{self._databases[part].folder} has no {lexicon_key(name, number).decode()}")
-        return lexicon_words(text)
+            raise DataError(f"{database.folder} has no {key.decode()}")
+        return lexicon_words(text, f"{database.folder} {key.decode()}")
 
     def shared_lexicon(self, name: str) -> list[str] | None:
         """The 'full' lexicon; None for '50' and '1k'. DataError where the set does not have it."""
@@ -252,8 +266,9 @@ class LmdbSource(WordSource):
                 raise DataError(f"{self.name}: there is no {name!r} lexicon in {self._databases[0].folder}"
                                 f"{' or in others of its tree' if len(self.parts) > 1 else ''}; lexicons there: "
                                 f"{', '.join(self.lexicon_names()) or 'none'}")
-            texts = (database.get(SHARED_LEXICON) for database in self._databases) if name == LEXICONS[2] else ()
-            known[name] = next((lexicon_words(text) for text in texts if text), None)
+            texts = ((database.get(SHARED_LEXICON), f"{database.folder} {SHARED_LEXICON.decode()}")
+                     for database in self._databases) if name == LEXICONS[2] else ()
+            known[name] = next((lexicon_words(text, where) for text, where in texts if text), None)
         return known[name]
 
     def close(self) -> None:
@@ -290,8 +305,8 @@ def _read_labels(database: Database, rows: dict[bytes, int], index: array, show_
     if stored is None:
         raise DataError(f"{database.folder} has no key num-samples: an unfinished LMDB (run its converter again), or "
                         "one of another layout")
-    if not stored.isdigit():
-        raise DataError(f"{database.folder}: num-samples is no number: {stored!r}")
+    if not stored.isdigit() or len(stored) > _MOST_DIGITS:
+        raise DataError(f"{database.folder}: num-samples is no number: {stored[:40]!r}")
     count = int(stored)
     enabled = show_progress and count >= _SHOW_PROGRESS_FROM
     database.check_leaves(label_key(1), label_key(count + 1))

@@ -28,6 +28,8 @@ _PATH_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.E
 # did not pay (docs/results.md).
 LONG_RATIO = 7
 
+# Columns of an input; wider ones are mistakes, and would fill the memory.
+WIDEST = 1 << 15
 # Widths for keep_ratio in terms of image_width: 64, 100, 160, 256 and 512 for 100.
 _BUCKETS = (0.64, 1, 1.6, 2.56, 5.12)
 
@@ -62,6 +64,9 @@ class InputSpec:
     def __post_init__(self):
         if self.height < 1 or self.width < 1:
             raise ConfigError(f"image size {self.height} x {self.width} (image_height x image_width) must be positive")
+        if max(self.all_widths) > WIDEST:
+            raise ConfigError(f"an input of {max(self.all_widths)} columns (image_width, bucket_widths, long_width) is "
+                              f"more than {WIDEST}")
         if not self.scale:
             raise ConfigError("the scale of the input cannot be 0")
         if list(self.widths) != sorted(set(self.widths)) or (self.widths and self.widths[0] < 5):

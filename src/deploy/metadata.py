@@ -11,6 +11,7 @@ from src.common.errors import CheckpointError, ConfigError
 from src.common.files import parse_json
 from src.data.preprocess import InputSpec
 from src.deploy import checksum
+from src.network.description import VERSIONS
 
 MODEL_CRC = "mindir_crc32"
 """In a JSON file: the CRC-32 of the MINDIR file beside it, which the C++ program verifies."""
@@ -72,7 +73,10 @@ class ModelInfo:
     @property
     def spec(self) -> InputSpec:
         """How images are prepared."""
-        widths = tuple(int(width) for width in self.bucket_widths.split(",") if width)
+        try:
+            widths = tuple(int(width) for width in self.bucket_widths.split(",") if width)
+        except ValueError:
+            raise ConfigError(f"bucket_widths {self.bucket_widths[:60]!r} are no whole numbers with commas") from None
         return InputSpec(self.image_height, self.image_width, self.mean, self.scale, widths, self.long_width)
 
     @property
@@ -107,14 +111,19 @@ class ModelInfo:
                     raise ValueError
                 kind: Any = entry.type
                 found[entry.name] = kind(value)
+                if kind is int and isinstance(value, float) and found[entry.name] != value:
+                    raise ValueError
             except (ValueError, OverflowError):
                 raise CheckpointError(f"{where}: {entry.name} cannot be {value!r}; export it again with "
                                       "export.py") from None
         info = cls(**found)
         try:
             charset, spec = info.charset, info.spec
-        except (ConfigError, ValueError) as error:
+        except ConfigError as error:
             raise CheckpointError(f"{where}: {error}") from error
+        if info.model_version not in VERSIONS:
+            raise CheckpointError(f"{where}: model_version {info.model_version!r} is none of {', '.join(VERSIONS)}; "
+                                  "export it again with export.py")
         if (info.class_num, info.blank) != (charset.class_num, charset.blank):
             raise CheckpointError(f"{where}: class_num {info.class_num} and blank {info.blank} contradict its "
                                   f"label_dict, which makes {charset.class_num} and {charset.blank}; export it again "

@@ -100,9 +100,10 @@ def _devices(table: object) -> tuple[Device, ...]:
     names: set[str] = set()
     for number, server in enumerate(servers):
         where = f"server_list[{number}]"
-        name = str(_key(server, "server_id", where)).strip()
-        if not name:
-            raise ConfigError(f"{where}: server_id is empty; give the address of the server")
+        name = _key(server, "server_id", where)
+        name = name.strip() if isinstance(name, str) else ""
+        if not name or not name.isprintable():
+            raise ConfigError(f"{where}: server_id is empty or no text; give the address of the server")
         if name in names:
             raise ConfigError(f"{where}: server_id {name} appears twice; list all devices of a server together")
         names.add(name)
@@ -176,7 +177,7 @@ def _is_ours(address: str) -> bool:
         family, kind, protocol, _, place = socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.bind(place)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter where it cannot be a host's name
         return False
     return True
 

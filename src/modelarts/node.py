@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from src.common.errors import DataError
-from src.common.files import FileLock
+from src.common.files import FileLock, parse_json
 from src.distributed.processes import is_running, this_process
 
 
@@ -32,7 +32,7 @@ def once_per_node(path: str, source: str, rank: int, action: Callable[[], None],
         print(f"rank {rank}: waiting for another process of this node to copy {what}", flush=True)
         lock.acquire()
     try:
-        note = _read(lock)
+        note = _read(lock, _is_of_action)
         if note.get("source") == source and (note["time"] >= arrived
                                              or (is_running(*note["process"]) and rank not in note["ranks"])):
             if note["error"]:
@@ -63,7 +63,7 @@ class LastAction:
         self._lock, self._rank = FileLock(path), str(rank)
         self._lock.acquire()
         try:
-            note = _read(self._lock)
+            note = _read(self._lock, _is_of_ranks)
             if not any(is_running(*other["process"]) for other in note.values()):
                 note = {}  # of an earlier run
             _write(self._lock, {**note, self._rank: {"process": this_process(), "state": "running"}})
@@ -78,7 +78,7 @@ class LastAction:
         """
         self._lock.acquire()
         try:
-            note = _read(self._lock)
+            note = _read(self._lock, _is_of_ranks)
             state = "left"
             try:
                 if any(other["state"] == "copied" or (other["state"] == "running" and is_running(*other["process"]))
@@ -93,13 +93,29 @@ class LastAction:
             self._lock.release()
 
 
-def _read(lock: FileLock) -> dict:
-    """The note in the file; an empty one where there is none, or half of one."""
+def _read(lock: FileLock, is_ours: Callable[[dict], bool]) -> dict:
+    """The note in the file; an empty one where there is none, half of one, or another program's."""
     try:
-        note = json.loads(lock.read())
-    except ValueError:
+        note = parse_json(lock.read())
+    except json.JSONDecodeError:
         return {}
-    return note if isinstance(note, dict) else {}
+    return note if isinstance(note, dict) and is_ours(note) else {}
+
+
+def _is_of_action(note: dict) -> bool:
+    return (_is_process(note.get("process")) and isinstance(note.get("ranks"), list)
+            and isinstance(note.get("error"), str) and isinstance(note.get("time"), int | float))
+
+
+def _is_of_ranks(note: dict) -> bool:
+    return all(rank.isdecimal() and isinstance(other, dict) and _is_process(other.get("process")) and "state" in other
+               for rank, other in note.items())
+
+
+def _is_process(process: object) -> bool:
+    """Whether this is what :func:`src.distributed.processes.this_process` gives, after JSON."""
+    return (isinstance(process, list) and len(process) == 2 and isinstance(process[0], int) and process[0] >= 0
+            and isinstance(process[1], int | float))
 
 
 def _write(lock: FileLock, note: dict) -> None:

@@ -32,6 +32,7 @@ KEPT = "kept."
 """Begins the names of the train cell's parameters that hold others as they were before the step."""
 BAD_IN_A_ROW = "skipped_in_a_row"
 """The train cell's count of the last steps that were bad without a break."""
+_COUNTS = ("epoch_num", "step_in_epoch", "steps_per_epoch", "step_num", "seed", "accuracy")
 # Not saved, because a resumed run does not need it: the state of AMSGrad, which AdamW has but does not use, and the
 # train cell's copies, which are made anew in every step.
 _NOT_SAVED = ("max_exp_avg_sq.", KEPT)
@@ -92,17 +93,21 @@ class Checkpoint:
     @property
     def class_num(self) -> int:
         """Number of classes of the last layer."""
-        return len(self._first(f"{layer}bias" for layer in LAST_LAYERS))
+        return len(self._first((f"{layer}bias" for layer in LAST_LAYERS), 1))
 
     @property
     def hidden_size(self) -> int:
         """Units of each LSTM direction."""
-        return self._first(f"{version.lstms[0]}.weight_hh_l0" for version in VERSIONS.values()).shape[1]
+        return self._first((f"{version.lstms[0]}.weight_hh_l0" for version in VERSIONS.values()), 2).shape[1]
 
-    def _first(self, names: Iterable[str]) -> np.ndarray:
+    def _first(self, names: Iterable[str], dimensions: int) -> np.ndarray:
         for name in names:
             if name in self.values:
-                return self.values[name]
+                value = self.values[name]
+                if np.ndim(value) != dimensions or not value.size:
+                    raise CheckpointError(f"{self.path}: {name} has shape {np.shape(value)}, not one of "
+                                          f"{dimensions} dimensions; it belongs to another network")
+                return value
         raise CheckpointError(f"{self.path} holds no complete CRNN; give a checkpoint of train.py")
 
 
@@ -125,7 +130,7 @@ def read_checkpoint(path: str) -> Checkpoint:
         with _unreadable_as_damaged(path):
             check_unpacked(path)
         with _unreadable_as_damaged(path), np.load(path) as arrays:
-            return Checkpoint(path, {name: arrays[name] for name in arrays})
+            return _checked(Checkpoint(path, {name: arrays[name] for name in arrays}))
     with _unreadable_as_damaged(path), muted(logging.CRITICAL):
         check_structure(Path(path).read_bytes())
         content = {name: _as_array_or_text(value) for name, value in ms.load_checkpoint(path).items()}
@@ -140,7 +145,21 @@ def read_checkpoint(path: str) -> Checkpoint:
     values: dict[str, Any] = {name: value for name, value in content.items() if np.ndim(value)}
     info = {name: value.item() if isinstance(value, np.ndarray) else value for name, value in content.items()
             if not np.ndim(value)}
-    return Checkpoint(path, values, info)
+    return _checked(Checkpoint(path, values, info))
+
+
+def _checked(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint; CheckpointError where a weight or the place of its run is no number."""
+    for name, value in checkpoint.weights.items():
+        if value.dtype.kind not in "fiu" and value.dtype.name != "bfloat16":
+            raise CheckpointError(f"{checkpoint.path}: {name} holds values of type {value.dtype}, where numbers "
+                                  "belong; give a file that train.py wrote")
+    for name in _COUNTS:
+        value = checkpoint.info.get(name, 0)
+        if not isinstance(value, int | float) or not np.isfinite(value):
+            raise CheckpointError(f"{checkpoint.path}: its {name} is {value!r}, where a number belongs; give a file "
+                                  "that train.py wrote")
+    return checkpoint
 
 
 def _as_array_or_text(value: object) -> np.ndarray | str:
@@ -244,7 +263,8 @@ def load_state(cell: nn.Cell, checkpoint: Checkpoint, but_last: bool = False) ->
               if not p.name.startswith((*WEIGHTS, *_NOT_SAVED, AVERAGE)) and p.name not in options]
     if but_last:
         wanted = [p for p in wanted if not any(f".{layer}" in f".{p.name}" for layer in (*LAST_LAYERS, "head."))]
-    fits = all(p.name in everything and np.shape(everything[p.name]) == tuple(p.shape) for p in wanted)
+    fits = all(p.name in everything and not isinstance(everything[p.name], str)
+               and np.shape(everything[p.name]) == tuple(p.shape) for p in wanted)
     for parameter in wanted if fits else []:
         parameter.set_data(Tensor(np.asarray(everything[parameter.name]), parameter.dtype))
     return fits

@@ -7,7 +7,9 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import CheckpointError
-from src.network.checkpoint import Checkpoint, read_checkpoint, write_arrays
+from src.crnn import build_network
+from src.network.adopt import check_facts
+from src.network.checkpoint import Checkpoint, load_weights, read_checkpoint, write_arrays
 from src.network.description import FACTS
 from src.network.foreign import MINDOCR_CHARACTERS, is_mindocr, translate
 from src.network.names import to_torch, torch_names
@@ -53,6 +55,7 @@ def convert(job: Conversion) -> int:
     weights = whole_network(checkpoint)
     facts = {name: checkpoint.info[name] for name in (*FACTS, "temperature") if name in checkpoint.info}
     facts |= {"model_version": checkpoint.model_version}
+    check_facts(facts, job.source)
     charset = _source_charset(job, checkpoint)
     if job.label_dict:
         wanted = Charset.from_config(job.label_dict)
@@ -90,6 +93,9 @@ def open_weights(job: Conversion) -> tuple[Checkpoint, list[str]]:
         weights, line = translate(values, job.rgb)
     except CheckpointError as error:
         raise CheckpointError(f"{job.source}: {error}") from error
+    except (IndexError, ValueError) as error:  # names of a known network, arrays of other shapes
+        raise CheckpointError(f"{job.source}: its arrays do not have the shapes of the network that their names are of "
+                              f"({error})") from error
     weights = Checkpoint(job.source, weights).weights
     if is_mindocr(values) and not job.source_label_dict:
         info = {**info, "label_dict": MINDOCR_CHARACTERS}
@@ -97,7 +103,7 @@ def open_weights(job: Conversion) -> tuple[Checkpoint, list[str]]:
 
 
 def whole_network(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """The network's weights, float32, checked for being all there and finite.
+    """The network's weights, float32, checked for being all there, of the right shapes and finite.
 
     Raises:
         CheckpointError: they are not.
@@ -107,8 +113,9 @@ def whole_network(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     for name in names:
         if name not in weights:
             raise CheckpointError(f"{checkpoint.path} has no {name}; it is not a whole network")
-        if not np.isfinite(weights[name]).all():
-            raise CheckpointError(f"{checkpoint.path}: {name} holds values that are not finite")
+    # Looks at shapes and values, too.
+    load_weights(build_network(checkpoint.model_version, checkpoint.class_num, checkpoint.hidden_size),
+                 Checkpoint(checkpoint.path, weights))
     return {name: weights[name] for name in names}
 
 
@@ -117,7 +124,7 @@ def _source_charset(job: Conversion, checkpoint: Checkpoint) -> Charset:
     told = checkpoint.info.get("label_dict")
     if told and job.source_label_dict and Charset.from_config(job.source_label_dict).characters != told:
         raise CheckpointError(f"{job.source} says that its characters are {told!r}; leave --source_label_dict out")
-    charset = Charset.from_config(str(told or job.source_label_dict or _ZOO_CHARACTERS))
+    charset = Charset(told) if told else Charset.from_config(job.source_label_dict or _ZOO_CHARACTERS)
     if charset.class_num != checkpoint.class_num:
         raise CheckpointError(f"{job.source} has {checkpoint.class_num} classes, but {len(charset)} characters and the "
                               f"blank make {charset.class_num}; give its characters with --source_label_dict")

@@ -11,6 +11,7 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError
+from src.common.files import parse_json
 from src.reading.word_list import WordEncoder
 
 _FORMAT, _OLD_FORMAT = b"crnn-character-model-3", b"PK"
@@ -191,7 +192,7 @@ class CharacterModel:
                               "or make it anew with train_language_model.py")
         try:
             place = rest.index(b"\n") + 1
-            facts, contexts = json.loads(rest[:place]), []
+            facts, contexts = parse_json(rest[:place]), []
             if facts["characters"] != charset.characters:
                 raise ConfigError(f"{path}: the language model is for the characters '{facts['characters']}', the "
                                   f"charset (label_dict) is '{charset.characters}'; train one for it with "
@@ -200,8 +201,15 @@ class CharacterModel:
                 contexts.append(np.frombuffer(rest, f"<i{facts['bytes']}", count, place).astype(np.int64))
                 place += count * facts["bytes"]
             codes = np.frombuffer(rest, np.uint8, offset=place).reshape(sum(facts["contexts"]), -1)
-            return cls(charset, contexts, codes, facts["tied"], Use(**facts["use"]))
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+            try:
+                use = Use(**{name: float(value) for name, value in facts["use"].items()})
+            except ConfigError as error:
+                raise ConfigError(f"{path}: {error}") from error
+            model = cls(charset, contexts, codes, facts["tied"], use)
+            if codes.shape[1] != model._base:
+                raise ValueError(f"{codes.shape[1]} symbols, where the characters make {model._base}")
+            return model
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
             raise ConfigError(f"{path}: not a language model; make one with train_language_model.py") from error
 
 

@@ -50,7 +50,13 @@ def read_published(path: str | Path = FILE) -> list[Published]:
         for key in _NEEDED:
             if not entry.get(key):
                 raise DataError(f"{path}: the entry {entry.get('name', '?')!r} lacks {key}")
+            if not isinstance(entry[key], str):
+                raise DataError(f"{path}: the entry {entry.get('name', '?')!r}: {key} must be text")
         numbers, averages = entry.get("numbers") or {}, entry.get("averages") or {}
+        for part in (numbers, averages):
+            if not isinstance(part, dict) or not all(type(value) in (int, float) for value in part.values()):
+                raise DataError(f"{path}: the entry {entry['name']!r}: expected columns with numbers, got "
+                                f"{str(part)[:80]}")
         unknown = [*(numbers.keys() - columns), *(averages.keys() - {rule.key for rule in AVERAGES})]
         if unknown:
             raise DataError(f"{path}: the entry {entry['name']!r} has the unknown column {unknown[0]}")

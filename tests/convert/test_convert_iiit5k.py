@@ -200,3 +200,13 @@ def test_genuine_files(tmp_path, shared_data, split, count, first):
     assert all(word.isascii() and word.isalnum() for _, word in words)
     dataset = create_dataset("iiit5k", str(tmp_path), 64, is_training=False)
     assert [i for batch in dataset for i in batch.index] == list(range(count)) and not dataset.corrupted
+
+
+def test_a_lexicon_that_would_break_its_line(tmp_path):
+    char_bound(tmp_path, ROWS[:2])
+    rows = [(name, word, cells(["a", "b"]), cells(["a\tb", "c\nd"])) for name, word in ROWS[:2]]
+    names = ("ImgName", "GroundTruth", "smallLexi", "mediumLexi")
+    savemat(tmp_path / "testdata.mat", {"testdata": structs(rows, names)})
+    assert main(["-m", str(tmp_path / "testdata.mat"), "-o", str(tmp_path)]) == 3
+    assert (tmp_path / "lexicon_50.txt").read_text() == "".join(f"{name}\ta\tb\n" for name, _ in ROWS[:2])
+    assert "mediumLexi\tthe lexicon is empty, or holds something" in (tmp_path / "report.txt").read_text()

@@ -123,3 +123,20 @@ def test_files_that_are_something_else(tmp_path):
     arguments = make(tmp_path / "d", SCENES, names=[])
     with pytest.raises(DataError, match="none of its 6 words can be converted; the first: 1/a_0.png word 0 'Two'"):
         main(arguments)
+
+
+def test_boxes_of_another_kind(tmp_path):
+    arguments = make(tmp_path / "d", SCENES[1:])
+    for number, boxes in enumerate(("text", np.array([[1, 2], [3]], object), np.full((2, 4), 1j))):
+        cell = np.empty((1, 1), object)
+        cell[0, 0] = boxes
+        savemat(tmp_path / "d" / "gt.mat", {"imnames": np.array([["2/b_1.png"]], object), "wordBB": cell,
+                                            "txt": np.array([["don't"]], object)})
+        with pytest.raises(DataError, match="the first: 2/b_1.png word 0 \"don't\": its boxes are no numbers"):
+            main([*arguments, "--overwrite"] if number else arguments)
+
+
+def test_scenes_without_words(tmp_path):
+    arguments = make(tmp_path / "d", [("1/a.png", [" "], [corners(1, 2, 20, 12)])])
+    with pytest.raises(DataError, match="gt.mat: none of its 0 words can be converted$"):
+        main(arguments)

@@ -422,3 +422,47 @@ def test_evaluation_with_the_lexicon_of_an_lmdb(tmp_path, monkeypatch, capsys):
     assert eval_program.main(["--eval_dataset=lmdb", f"--eval_dataset_path={tmp_path / 'out'}", "--lexicon=50"]) == 0
     out = capsys.readouterr().out
     assert "correct num: 2 , total num: 2" in out and "lexicon decoder, '50' lexicon, one for each image" in out
+
+
+@pytest.mark.parametrize(("samples", "message"), [
+    ("9" * 5000, "num-samples is no number: b'9999"), ("99999999999", "label-000000002 is missing"),
+    ("-1", "num-samples is no number"), ("²", "num-samples is no number"), ("1\n", "num-samples is no number")])
+def test_odd_numbers_of_samples(tmp_path, samples, message):
+    with pytest.raises(DataError, match=message):
+        LmdbSource(str(database(tmp_path / "l", ["a"], samples)))
+
+
+def test_lexicons_that_are_no_text(tmp_path):
+    source = LmdbSource(str(database(tmp_path / "l", ["a"], **{
+        "lexicon-000000001": b"caf\xe9 bar", "lexicon-1k-000000001": b"a b", "lexicon-full": b"a\tcaf\xe9"})))
+    assert source.lexicon("1k", 0) == ["a", "b"]
+    with pytest.raises(DataError, match=r"l lexicon-000000001 is not UTF-8 text \(byte 0xe9\)"):
+        source.lexicon("50", 0)
+    with pytest.raises(DataError, match="l lexicon-full is not UTF-8 text"):
+        source.shared_lexicon("full")
+    source.close()
+    empty = LmdbSource(str(database(tmp_path / "m", ["a"], **{"lexicon-full": b""})))
+    assert empty.lexicon_names() == ()
+    empty.close()
+
+
+@pytest.mark.parametrize("state", [
+    "{", "[]", "5", "{}", '{"origin": "o"}', '{"origin": "o", "next": "1", "count": 0, "problems": 0}',
+    '{"origin": "o", "next": 0, "count": [], "problems": 0}', '{"origin": "o", "next": -1, "count": 0, "problems": 0}',
+    '{"origin": "o", "next": true, "count": 0, "problems": 0}', "\xff", "[" * 100_000,
+    '{"origin": "o", "next": %s, "count": 0, "problems": 0}' % ("9" * 5000)])
+def test_damaged_notes_of_an_unfinished_conversion(tmp_path, state):
+    database(tmp_path / "l", ["a"], "", **{src.convert.lmdb_writer._STATE.decode(): state.encode("latin-1")})
+    with pytest.raises(DataError, match="l holds an unfinished conversion whose notes are damaged: .*--overwrite"):
+        LmdbWriter(str(tmp_path / "l"), "o", 1000)
+    LmdbWriter(str(tmp_path / "l"), "o", 1000, overwrite=True).close()
+
+
+@pytest.mark.parametrize("problem", [{}, {"1": b"5"}, {"1": b"{"}])
+def test_damaged_notes_of_what_was_left_out(tmp_path, problem):
+    writer, more = src.convert.lmdb_writer, {}
+    more[writer._STATE.decode()] = b'{"origin": "o", "next": 1, "count": 0, "problems": 1}'
+    more |= {(writer._PROBLEM % int(number)).decode(): text for number, text in problem.items()}
+    database(tmp_path / "l", [], "", **more)
+    with pytest.raises(DataError, match="notes are damaged"):
+        LmdbWriter(str(tmp_path / "l"), "o", 1000).finish()

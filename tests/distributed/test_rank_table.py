@@ -153,3 +153,16 @@ def test_as_a_program(write, capsys, repo):
     done = subprocess.run([sys.executable, "-m", "src.distributed.rank_table", write("{", "broken.json")], cwd=repo,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 2 and done.stderr.startswith("error: rank table ") and "not JSON" in done.stderr
+
+
+@pytest.mark.parametrize("name", [["192.0.2.7"], {}, 7, "", " ", "a\nb", "\ud800", "é\0"])
+def test_a_server_without_a_name(write, name):
+    with pytest.raises(ConfigError, match=r"server_list\[0\]: server_id is empty or no text; give the address"):
+        read_rank_table(write(changed("server_list", 0, "server_id", to=name)))
+
+
+def test_names_that_no_host_can_have(write):
+    table = changed("server_list", 0, "server_id", to="é" * 70)
+    table["server_list"][1]["server_id"] = ".a"
+    with pytest.raises(ConfigError, match="none of its servers .* has an address of this host"):
+        read_rank_table(write(table)).of_this_host()

@@ -363,7 +363,9 @@ def test_without_metadata_the_configuration_counts(model, word_set, tmp_path, ca
     ("blank", None, "does not tell its blank"), ("blank", "0", "contradict"), ("class_num", "many", "cannot be 'many'"),
     ("label_dict", "aa", "more than once"), ("label_dict", "abc", "contradict"), ("channel_order", "RGB", "'RGB'"),
     ("resize", "pad", "'pad'"), ("bucket_widths", "64,32", "rise"), ("bucket_widths", "wide", "wide"),
-    ("bucket_widths", "64,100", "resize"), ("mean", "0.5", "mean 0.5"), ("scale", "0", "scale")])
+    ("bucket_widths", "64,100", "resize"), ("mean", "0.5", "mean 0.5"), ("scale", "0", "scale"),
+    ("model_version", "V9", "'V9' is none of"), ("image_width", "1000000000", "1000000000 columns"),
+    ("long_width", "1000000000", "1000000000 columns"), ("image_width", "1e3", "cannot be '1e3'")])
 def test_metadata_that_cannot_be_used(tmp_path, key, value, part):
     model = make_onnx(hidden=32)
     properties = {p.key: p.value for p in model.metadata_props}
@@ -380,7 +382,9 @@ def test_sidecar_comes_back(tmp_path):
     path = write_sidecar(tmp_path / "x.mindir", info, {"input_shape": [1, 3, 32, 100]})
     assert path.name == "x.mindir.json" and json.loads(path.read_text("utf-8"))["input_shape"] == [1, 3, 32, 100]
     assert read_sidecar(tmp_path / "x.mindir") == info
-    for content, part in (("[1]", "by name"), ("{", "not JSON"), ('{"blank": true}', "label_dict")):
+    half = json.dumps({**info.to_dict(), "image_width": 99.5})
+    for content, part in (("[1]", "by name"), ("{", "not JSON"), (half, "cannot be 99.5"),
+                          ('{"blank": true}', "label_dict")):
         path.write_text(content)
         with pytest.raises(CheckpointError, match=part):
             read_sidecar(tmp_path / "x.mindir")
@@ -478,3 +482,31 @@ def test_missing_weight():
     del weights["rnn.1.rnn.bias_hh_l0_reverse"]
     with pytest.raises(CRNNError, match="has no rnn.1.rnn.bias_hh_l0_reverse"):
         build_onnx(weights, ModelInfo.of(Charset(CHARACTERS), "V2", InputSpec()), 1e-4)
+
+
+def small_network(path, op, axes, scores, kind=TensorProto.FLOAT, batch="n"):
+    """Writes a network of one or two operators that maps images to (batch, 3, width)."""
+    nodes = [helper.make_node(op, ["x"], ["r"], axes=axes, keepdims=0),
+             helper.make_node("Cast", ["r"], ["y"], to=kind)]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 32, "w"])],
+                              [helper.make_tensor_value_info("y", kind, scores)])
+    return write_onnx(path, helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+
+
+@pytest.mark.parametrize("network", [
+    {"scores": ["a", "b", "c"]}, {"scores": ["a", "b", 37]}, {"scores": ["n", 3, "c"], "kind": TensorProto.INT64},
+    {"scores": ["n", 3, "c"], "kind": TensorProto.BOOL}, {"scores": ["n", 3, "c"], "batch": 0}])
+def test_networks_that_show_late_what_they_are(tmp_path, network):
+    path = small_network(tmp_path / "s.onnx", "ReduceMean", [2], **network)
+    with pytest.raises(CheckpointError, match="s.onnx (holds another network|cannot compute)"):
+        load_onnx(load_config([f"--onnx_file={path}"]))[0](np.zeros((2, 3, 32, 100), np.float32))
+
+
+def test_a_network_without_input(tmp_path):
+    value = helper.make_tensor("v", TensorProto.FLOAT, [1, 2, 37], [0.0] * 74)
+    graph = helper.make_graph([helper.make_node("Constant", [], ["y"], value=value)], "g", [],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 37])])
+    path = write_onnx(tmp_path / "c.onnx", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)],
+                                                             ir_version=8))
+    with pytest.raises(CheckpointError, match="c.onnx holds another network"):
+        OnnxNetwork(path)

@@ -42,7 +42,7 @@ def test_what_was_copied_while_this_rank_waited_counts(tmp_path, capfd):
     waiting.start()
     seen = []
     wait_for(lambda: seen.append(capfd.readouterr().out) or "waiting" in "".join(seen))
-    lock.write(json.dumps({"source": "a", "process": [999999999, ""], "ranks": [0], "error": "",
+    lock.write(json.dumps({"source": "a", "process": [999999999, 0.0], "ranks": [0], "error": "",
                            "time": time.time()}).encode())
     lock.release()
     waiting.join()
@@ -53,10 +53,28 @@ def test_what_was_copied_while_this_rank_waited_counts(tmp_path, capfd):
 
 def test_who_hands_the_results_over(tmp_path):
     path, ran = str(tmp_path / "note"), []
-    Path(path).write_text('{"0": {"process": [999999999, ""], "state": "copied"}}')
+    Path(path).write_text('{"0": {"process": [999999999, 0.0], "state": "copied"}}')
     assert LastAction(path, 1).run(lambda: ran.append(1)), "what rank 0 copied belongs to an earlier run"
     ranks = [LastAction(path, rank) for rank in (1, 0, 2)]  # this process stands for all three, it is alive
     assert not ranks[0].run(lambda: ran.append(2)) and not ranks[2].run(lambda: ran.append(3))
     assert ranks[1].run(lambda: ran.append(4))
     assert not LastAction(path, 3).run(lambda: ran.append(5)), "rank 0 has done it, its process is still there"
     assert ran == [1, 4]
+
+
+@pytest.mark.parametrize("text", [
+    "[" * 100_000, "\xff", '{"source": "a"}',
+    '{"source": "a", "time": "x", "process": [1, 2], "ranks": [], "error": ""}',
+    '{"source": "a", "time": 9e99, "process": 5, "ranks": [], "error": ""}',
+    '{"source": "a", "time": 9e99, "process": [-1, 2], "ranks": [], "error": ""}',
+    '{"source": "a", "time": 9e99, "process": [1, 2], "ranks": 5, "error": ""}',
+    '{"source": "a", "time": 9e99, "process": [1, 2], "ranks": [], "error": 5}',
+    '{"0": 5}', '{"0": {}}', '{"x": {"process": [1, 2], "state": "running"}}',
+    '{"0": {"process": ["a", 2], "state": 1}}'])
+def test_notes_of_another_kind(tmp_path, text):
+    ran = []
+    for name in ("once", "last"):
+        (tmp_path / name).write_bytes(text.encode("latin-1"))
+    once_per_node(str(tmp_path / "once"), "a", 0, lambda: ran.append("once"), "it")
+    assert LastAction(str(tmp_path / "last"), 1).run(lambda: ran.append("last"))
+    assert ran == ["once", "last"]

@@ -296,3 +296,37 @@ def test_what_is_trained_beside_its_average():
     both = Checkpoint("x", {"vgg.weight": np.zeros(1), "trained.vgg.weight": np.ones(1)})
     assert list(both.trained.values) == ["vgg.weight"] and both.trained.values["vgg.weight"] == 1
     assert Checkpoint("x", {"vgg.weight": np.zeros(1)}).trained is None
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"rnn.0.rnn.weight_hh_l0": np.zeros(5, np.float32)}, r"weight_hh_l0 has shape \(5,\), not one of 2 dimensions"),
+    ({"rnn.0.rnn.weight_hh_l0": np.float32(3)}, r"weight_hh_l0 has shape \(\), not one of 2"),
+    ({"rnn.0.rnn.weight_hh_l0": np.zeros((0, 0), np.float32)}, r"weight_hh_l0 has shape \(0, 0\)"),
+    ({"rnn.1.embedding.bias": np.float32(3)}, r"rnn.1.embedding.bias has shape \(\), not one of 1 dimensions"),
+    ({"rnn.1.embedding.bias": np.zeros((4, 2), np.float32)}, r"embedding.bias has shape \(4, 2\), not one of 1"),
+    *(({"vgg.conv1.bn.beta": np.zeros(64, kind)}, "vgg.conv1.bn.beta holds values of type .*, where numbers belong")
+      for kind in ("U1", "complex64", "bool", "datetime64[D]", "V4")),
+])
+def test_arrays_of_another_kind(small, tmp_path, changes, message):
+    np.savez(tmp_path / "w.npz", **{p.name: p.asnumpy() for p in small.get_parameters()} | changes)
+    with pytest.raises(CheckpointError, match=f"w.npz: .*{message}"):
+        take_over(load_config([]), read_checkpoint(str(tmp_path / "w.npz")))
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [
+    ("label_dict", 5, "label_dict cannot be used .*expected text"),
+    ("label_dict", "aa", "label_dict cannot be used .*'a'"),
+    ("label_dict", "", "label_dict cannot be used"), ("label_dict", "chars.txt", "label_dict cannot be used"),
+    ("label_dict", "abc", "a file of the name 'abc' lies here"), ("image_width", "wide", "image_width cannot be used"),
+    ("image_width", -5, "image_width cannot be used"), ("image_width", 128.5, "image_width cannot be used"),
+    ("keep_ratio", "maybe", "keep_ratio cannot be used"), ("bucket_widths", 100, "bucket_widths cannot be used"),
+    ("long_width", "x", "long_width"), ("long_width", 10**9, "long_width cannot be used"),
+    ("epoch_num", "x", "its epoch_num is 'x', where a number"), ("seed", float("nan"), "its seed is nan"),
+])
+def test_facts_of_another_kind(small, tmp_path, monkeypatch, name, value, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "abc").write_text("x\ny\nz\n")
+    (tmp_path / "chars.txt").write_text("x\ny\nz\n")
+    write_checkpoint("f.ckpt", small, {name: value})
+    with pytest.raises(CheckpointError, match=f"^f.ckpt: .*{message}"):
+        take_over(load_config([]), read_checkpoint("f.ckpt"))

@@ -299,3 +299,37 @@ def test_the_network_of_mindocr_itself(tmp_path, monkeypatch):
     print(f"largest difference of a probability: {np.abs(ours - theirs).max():.1e}, of {theirs.min():.1e} to "
           f"{theirs.max():.2f}")
     assert np.abs(ours - theirs).max() < 1e-5 and np.abs(np.log(ours / theirs)).max() < 1e-3
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("label_dict", 5), ("label_dict", ["a"]), ("label_dict", None), ("label_dict", "aa"), ("image_width", "x"),
+    ("image_width", [1]), ("image_width", None), ("image_width", {"a": 1}), ("image_width", float("inf")),
+    ("image_width", -3), ("temperature", "x"), ("temperature", [1]), ("temperature", 0), ("keep_ratio", []),
+    ("bucket_widths", 5), ("bucket_widths", "a,b"), ("bucket_widths", "100,64"), ("long_width", []),
+    ("long_width", 10**9)])
+def test_facts_of_another_kind(tmp_path, name, value):
+    source = str(tmp_path / "a.safetensors")
+    facts = json.dumps({"label_dict": "abc", "keep_ratio": True, name: value})
+    save_file(to_torch(arrays(network()), "V2"), source, {"crnn": facts})
+    with pytest.raises(CheckpointError, match=f"a.safetensors: .*{name}"):
+        main([source, str(tmp_path / "b.ckpt")])
+    assert not (tmp_path / "b.ckpt").exists()
+
+
+@pytest.mark.parametrize("changes", [
+    {"rnn1.weight_hh_l0": np.zeros(5)}, {"rnn2.bias_hh_l0": np.zeros((3, 3))}, {"out.bias": np.zeros((4, 2))},
+    {"stages.0.conv.weight": np.zeros(1)}, {"stages.6.bn.bias": np.zeros(0)}])
+def test_shapes_of_another_network(tmp_path, changes):
+    source = str(tmp_path / "a.safetensors")
+    save_file(to_torch(arrays(network()), "V2") | changes, source, {"crnn": json.dumps({"label_dict": "abc"})})
+    with pytest.raises(CheckpointError, match="a.safetensors: .* has shape .*it belongs to another network"):
+        main([source, str(tmp_path / "b.ckpt")])
+    assert not (tmp_path / "b.ckpt").exists()
+
+
+@pytest.mark.parametrize("names", [("rnn.0.rnn.weight", "rnn.0.embedding.weight"),
+                                   ("backbone.conv1.conv.weight", "backbone.conv1.conv.bias")])
+def test_foreign_names_with_other_shapes(tmp_path, names):
+    np.savez(tmp_path / "a.npz", **{name: np.zeros(3, np.float32) for name in names})
+    with pytest.raises(CheckpointError, match="a.npz: its arrays do not have the shapes of the network"):
+        main([str(tmp_path / "a.npz"), str(tmp_path / "b.ckpt")])

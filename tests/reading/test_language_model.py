@@ -1,3 +1,6 @@
+import json
+import zlib
+
 import numpy as np
 import pytest
 
@@ -214,3 +217,27 @@ def test_order_too_high_for_the_memory(monkeypatch):
     words = ["".join(characters[i] for i in rng.integers(0, 2000, 4)) for _ in range(2000)]
     with pytest.raises(ConfigError, match="--order 2"):
         train_model(words, Charset("".join(characters)), 3)
+
+
+@pytest.mark.parametrize("change", [
+    {"contexts": [10**30]}, {"contexts": [10**12]}, {"contexts": 5}, {"contexts": [1.5]}, {"bytes": 3},
+    {"tied": 5}, {"tied": "ab"}, {"use": 5}, {"use": {"weight": 10**400}}, {"use": {"weight": [1]}},
+    {"use": {"odd": 1}}, "[" * 100_000, "[]", "5"])
+def test_facts_of_another_kind(tmp_path, change):
+    path = tmp_path / "m.lm"
+    train_model(["abc", "cab"], Charset("abc"), 3)[0].save(path)
+    facts, _, rest = path.read_bytes().partition(b"\n")[2].partition(b"\n")
+    data = (change if isinstance(change, str) else json.dumps({**json.loads(facts), **change})).encode() + b"\n" + rest
+    path.write_bytes(b"crnn-character-model-3 %08x\n" % zlib.crc32(data) + data)
+    with pytest.raises(ConfigError, match="m.lm: not a language model"):
+        CharacterModel.load(path, Charset("abc"))
+
+
+def test_settings_of_a_file_that_cannot_be(tmp_path):
+    path = tmp_path / "m.lm"
+    train_model(["abc", "cab"], Charset("abc"), 3)[0].save(path)
+    head = b"crnn-character-model-3 "
+    data = path.read_bytes().partition(b"\n")[2].replace(b'"weight": 0.2', b'"weight": NaN')
+    path.write_bytes(head + b"%08x\n" % zlib.crc32(data) + data)
+    with pytest.raises(ConfigError, match="m.lm: a language model cannot be used with .*weight=nan"):
+        CharacterModel.load(path, Charset("abc"))

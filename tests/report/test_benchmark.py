@@ -298,6 +298,10 @@ def test_a_conversion_that_left_words_out_is_made_again(tmp_path):
     assert converted() == (words, notes)
     (tmp_path / "b.png").rename(image)
     assert converted() == (2, ["converted from test.xml"])
+    noted = next((tmp_path / "cache").glob("*/converted.json"))
+    for text in ("", "{", "5", '{"a": 1}', "[5]", "[" * 100_000):
+        noted.write_text(text)
+        assert converted() == (2, ["converted from test.xml"]), "damaged notes: converted again"
     image.unlink()
     assert converted() == (2, ["converted from test.xml"]), "what is complete stays"
 
@@ -402,6 +406,9 @@ def test_published_numbers_have_sources():
 @pytest.mark.parametrize(("text", "message"), [
     ("- {name: a, training_data: b, numbers: {}}", "'a' lacks source"),
     ("- {name: a, training_data: b, source: c, numbers: {IC14: 3}}", "unknown column IC14"),
+    ("- {name: a, training_data: b, source: c, numbers: 5}", "'a': expected columns with numbers, got 5"),
+    ("- {name: a, training_data: b, source: c, numbers: {SVT: high}}", "expected columns with numbers"),
+    ("- {name: a, training_data: [b], source: c}", "'a': training_data must be text"),
     ("a: [", "cannot be read"), ("3", "expected a list")])
 def test_wrong_published_files(tmp_path, text, message):
     (tmp_path / "p.yaml").write_text(text)

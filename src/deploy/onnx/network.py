@@ -61,7 +61,7 @@ class OnnxNetwork:
         info: its facts; None when the file has no metadata of this project.
         batch: the only number of images per call, None when any will do; a call with others is split and filled up.
         width: the only width of images, None when any will do.
-        class_num: number of classes, None when the file does not tell.
+        class_num: number of classes, None when the file does not tell; :func:`load_onnx` then sets it.
 
     Raises:
         CheckpointError: no such file, not an ONNX file, or another network.
@@ -105,9 +105,10 @@ class OnnxNetwork:
 
     def _read_shapes(self) -> None:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shape, scores = inputs[0].shape, outputs[0].shape
+        shape, scores = (values[0].shape if values else [] for values in (inputs, outputs))
         if (len(inputs) != 1 or len(shape) != 4 or shape[1] not in (3, None) or isinstance(shape[2], int) and
-                shape[2] != 32 or len(scores) != 3 or inputs[0].type != "tensor(float)"):
+                shape[2] != 32 or len(scores) != 3 or 0 in (shape[0], shape[3], scores[2]) or
+                any(value.type != "tensor(float)" for value in (inputs[0], outputs[0]))):
             raise CheckpointError(f"{self.path} holds another network: it maps {shape} to {scores}, but a CRNN maps "
                                   "images (batch, 3, 32, width) to scores (steps, batch, classes); give a file of "
                                   "export.py")
@@ -144,7 +145,15 @@ class OnnxNetwork:
         missing = (self.batch or max(len(images), 1)) - len(images)
         if missing:
             images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
-        scores = self._session.run(None, {self._input: images})[0]
+        try:
+            scores = self._session.run(None, {self._input: images})[0]
+        except Exception as error:  # onnxruntime has a class of its own for every cause
+            raise CheckpointError(f"{self.path} cannot compute images of shape {images.shape} "
+                                  f"({' '.join(str(error).split())[:200]}); export it again with export.py") from error
+        if scores.ndim != 3 or scores.shape[1] != len(images) or self.class_num not in (None, scores.shape[2]):
+            raise CheckpointError(f"{self.path} holds another network: it gives scores of shape {scores.shape} for "
+                                  f"{len(images)} images, where (steps, {len(images)}, {self.class_num or 'classes'}) "
+                                  "belongs; give a file of export.py")
         return scores[:, :-missing] if missing else scores
 
 
@@ -181,6 +190,7 @@ def load_onnx(config: Config) -> tuple[OnnxNetwork, Charset]:
         raise CheckpointError(f"{path} gives scores of {network.class_num} classes, but label_dict makes "
                               f"{charset.class_num} (its characters and the blank); give the label_dict it was trained "
                               "with")
+    network.class_num = charset.class_num
     if network.width and config.long_width:
         raise ConfigError(f"long_width {config.long_width} needs a network of any width, but that of {path} is "
                           f"{network.width}: leave it out, or export with --export_width=dynamic")
