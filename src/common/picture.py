@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from src.common.captions import write_caption
 from src.common.errors import DataError
 from src.common.files import write_bytes
 
@@ -35,9 +36,10 @@ def draw_sheet(items: Sequence[Shown], columns: int = 4) -> np.ndarray:
         x, y = left + (width - size[0]) // 2, top + (_IMAGE_HEIGHT - size[1]) // 2
         sheet[y:y + size[1], x:x + size[0]] = small
         colour = _BLACK if truth is None else _GREEN if text.lower() == truth.lower() else _RED
-        _write(sheet, f"{text or '(nothing)'}  {confidence:.2f}", left, top + _IMAGE_HEIGHT + 22, 0.62, colour)
+        write_caption(sheet, f"{text or '(nothing)'}  {confidence:.2f}", (left, top + _IMAGE_HEIGHT + 22), 0.62, colour,
+                      width)
         if truth is not None:
-            _write(sheet, f"truth: {truth}", left, top + _IMAGE_HEIGHT + 46, 0.5, _GREY)
+            write_caption(sheet, f"truth: {truth}", (left, top + _IMAGE_HEIGHT + 46), 0.5, _GREY, width)
     return sheet
 
 
@@ -54,11 +56,3 @@ def write_picture(path: str, image: np.ndarray) -> None:
     if not done:
         raise DataError(f"cannot write the picture {path}: its name must end in .png or .jpg")
     write_bytes(path, data.tobytes())
-
-
-def _write(sheet: np.ndarray, text: str, x: int, y: int, scale: float, colour: tuple[int, int, int]) -> None:
-    """Writes one line, smaller when it would leave its cell; OpenCV's font shows other than ASCII as '?'."""
-    shown = text.encode("ascii", "replace").decode()
-    width = cv2.getTextSize(shown, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
-    cv2.putText(sheet, shown, (x, y), cv2.FONT_HERSHEY_SIMPLEX, min(scale, scale * _CELL_WIDTH / max(width, 1)), colour,
-                1, cv2.LINE_AA)

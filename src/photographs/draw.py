@@ -5,6 +5,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from src.common.captions import font_file
+
 _LINE, _PAPER, _INK = (40, 160, 60), (255, 255, 255), (20, 20, 20)  # RGB
 
 
@@ -25,7 +27,8 @@ def draw_words(photograph: np.ndarray, words: Sequence[tuple[np.ndarray, str]]) 
         outline = [tuple(map(float, corner)) for corner in corners]
         draw.line([*outline, outline[0]], fill=_LINE, width=thin, joint="curve")
         height = float(np.linalg.norm(corners[0] - corners[3]))
-        font = ImageFont.load_default(float(np.clip(0.4 * height, 11, 24)))
+        size, path = float(np.clip(0.4 * height, 11, 24)), None if text.isascii() else font_file(text)
+        font = ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
         left, top = float(corners[:, 0].min()), float(corners[:, 1].min())
         box = draw.textbbox((0, 0), text or "?", font=font)
         high, wide = box[3] + 2, box[2] + 4

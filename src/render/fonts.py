@@ -1,5 +1,4 @@
 """Finding the fonts to draw with: packaged and system faces, checked glyph by glyph and weighed by their looks."""
-import importlib.util
 import os
 import struct
 from collections import Counter
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFont
 
+from src.common.captions import PACKAGE_PREFIX, packaged_folders
 from src.common.errors import DataError
 from src.common.writing_order import has_right_to_left
 
@@ -19,9 +19,8 @@ CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 SUFFIXES = (".ttf", ".otf", ".ttc")
 SYSTEM_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts",
                   "/System/Library/Fonts", "/Library/Fonts", "C:/Windows/Fonts")
-# Font packages of requirements.txt: one per family, each with its files in a folder `files`.
-PACKAGE_PREFIX = "fontpkg_"
-# Plain faces of those packages, for the easy level: what it draws must not depend on the machine's own fonts.
+# Plain faces of the font packages of requirements.txt, for the easy level: what it draws must not depend on the
+# machine's own fonts.
 CLEAN_FAMILIES = ("arimo", "roboto", "open sans", "montserrat", "nunito", "arvo", "pt serif", "libre baskerville")
 WEIGHTS = (300, 400, 700, 900)
 CHECK_SIZE = 40
@@ -188,15 +187,6 @@ def font_files(folders: Sequence[str | os.PathLike[str]]) -> list[Path]:
         else:
             raise DataError(f"font folder {path} does not exist: give a folder with {', '.join(SUFFIXES)} files")
     return sorted(found)
-
-
-def packaged_folders() -> list[str]:
-    """Lists the folders of the installed font packages (``fontpkg-*``), sorted by package."""
-    anchor = importlib.util.find_spec("fontpkg")
-    if anchor is None or anchor.origin is None:
-        return []
-    site = Path(anchor.origin).parent.parent
-    return [str(item / "files") for item in sorted(site.glob(PACKAGE_PREFIX + "*")) if (item / "files").is_dir()]
 
 
 def find_fonts(folders: Sequence[str | os.PathLike[str]] | None = None, clean: bool = False) -> list[FontFace]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from src.common.captions import write_caption
+
 _CELL = (64, 190)
 _CAPTION = 16
 
@@ -26,8 +28,7 @@ def contact_sheet(cells: Sequence[tuple[str, np.ndarray]], columns: int = 6) -> 
         size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
         scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA)
         cell[2:2 + size[1], 2:2 + size[0]] = scaled
-        caption = text.encode("ascii", "replace").decode()
-        cv2.putText(cell, caption, (2, height - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+        write_caption(cell, text, (2, height - 4), 0.4, (0, 0, 0), width - 4)
         pictures.append(cell)
     while len(pictures) % columns or not pictures:
         pictures.append(np.full((height, width, 3), 255, np.uint8))
