@@ -26,7 +26,7 @@ from benchmarks.machine import machine_line  # noqa: E402
 ARMS = ("plain", "smoothing", "focal", "growing", "hard")
 START = ROOT / "pretrained" / "crnn_v2_synth.ckpt"
 SMOOTHING = 0.05
-_RIGHT = re.compile(r"correct num: (\d+)\s*, total num: (\d+)")
+_RIGHT = re.compile(r"^epoch: \d+, acc: [\d.]+ \((\d+) of (\d+)\)", re.MULTILINE)
 
 
 def change_recipe(arm: str) -> None:

@@ -191,7 +191,9 @@ def test_recipes_are_compared_and_nothing_is_done_twice(tmp_path, monkeypatch, c
 
     def program(command, log):
         asked.append(" ".join(command))
-        return f"correct num: 90 , total num: 99\nmindspore\ncorrect num: {95 + len(asked)} , total num: 99\n"
+        right = 95 + len(asked)
+        return (f"epoch: 1, acc: 0.909091 (90 of 99), CER: 0.1\nepoch: 2, acc: {right / 99:.6f} ({right} of 99), "
+                "CER: 0.0412, eval cost: 41.3 s\n")
 
     monkeypatch.setattr(compare_recipes, "run", program)
     (tmp_path / "focal_7" / "ckpt").mkdir(parents=True)
