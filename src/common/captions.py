@@ -55,6 +55,12 @@ def _write_with_font(picture: np.ndarray, text: str, place: tuple[int, int], pat
     picture[:] = np.asarray(canvas)
 
 
+def font_for(text: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font for ASCII, else one of the installed font packages that has the text, if any does."""
+    path = None if text.isascii() else font_file(text)
+    return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
+
+
 def font_file(text: str) -> str | None:
     """A file of the installed font packages that has every character of a text; None where none has."""
     return _file_with(frozenset(c for c in text if not c.isspace()))

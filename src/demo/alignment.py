@@ -3,8 +3,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from src.common.captions import font_for
 from src.recogniser import Character
 
 _WIDTH, _STRIP, _SIZE = 720, 64, 34  # pixels: of the picture, of the strip with the letters, of a letter
@@ -26,11 +27,12 @@ def draw_alignment(image: np.ndarray, characters: Sequence[Character]) -> np.nda
     large = cv2.resize(image, (_WIDTH, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     picture = Image.new("RGB", (_WIDTH, height + _STRIP), "white")
     picture.paste(Image.fromarray(cv2.cvtColor(large, cv2.COLOR_BGR2RGB)))
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_SIZE)
+    draw = ImageDraw.Draw(picture)
     for number, character in enumerate(characters):
         left, right = (edge * scale for edge in character.columns)
         colour, middle = _COLOURS[number % 2], (left + right) / 2
         level = height + 5 + 6 * (number % 2)  # neighbours overlap: a time step sees more than its own columns
         draw.line((left, level, right, level), fill=colour, width=4)
-        draw.text((middle, height + _STRIP - 6), character.text, fill=colour, font=font, anchor="ms")
+        draw.text((middle, height + _STRIP - 6), character.text, fill=colour, font=font_for(character.text, _SIZE),
+                  anchor="ms")
     return np.asarray(picture)

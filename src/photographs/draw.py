@@ -3,9 +3,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from src.common.captions import font_file
+from src.common.captions import font_for
 
 _LINE, _PAPER, _INK = (40, 160, 60), (255, 255, 255), (20, 20, 20)  # RGB
 
@@ -27,8 +27,7 @@ def draw_words(photograph: np.ndarray, words: Sequence[tuple[np.ndarray, str]]) 
         outline = [tuple(map(float, corner)) for corner in corners]
         draw.line([*outline, outline[0]], fill=_LINE, width=thin, joint="curve")
         height = float(np.linalg.norm(corners[0] - corners[3]))
-        size, path = float(np.clip(0.4 * height, 11, 24)), None if text.isascii() else font_file(text)
-        font = ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
+        font = font_for(text, float(np.clip(0.4 * height, 11, 24)))
         left, top = float(corners[:, 0].min()), float(corners[:, 1].min())
         box = draw.textbbox((0, 0), text or "?", font=font)
         high, wide = box[3] + 2, box[2] + 4

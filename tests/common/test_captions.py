@@ -6,7 +6,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from src.common.captions import font_file, write_caption
 from src.common.picture import draw_sheet
+from src.demo.alignment import draw_alignment
 from src.photographs.draw import draw_words
+from src.recogniser import Character
 from src.render.sheet import contact_sheet
 
 BLUE = (200, 40, 20)
@@ -51,6 +53,7 @@ def test_sheets_and_photographs_have_them():
     image = np.full((32, 100, 3), 128, np.uint8)
     corners = np.array([[40, 40], [140, 40], [140, 80], [40, 80]], np.float32)
     for draw in (lambda text: contact_sheet([(text, image)]), lambda text: draw_sheet([(image, text, 0.5, text)]),
-                 lambda text: draw_words(np.full((120, 200, 3), 90, np.uint8), [(corners, text)])):
+                 lambda text: draw_words(np.full((120, 200, 3), 90, np.uint8), [(corners, text)]),
+                 lambda text: draw_alignment(image, [Character(text, (0, 1), (20, 60))])):
         pictures = [draw(text) for text in ("Zürich", "Z?rich", "Zörich", "Zурich")]
         assert all((one != other).any() for n, one in enumerate(pictures) for other in pictures[:n])
