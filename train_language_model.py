@@ -5,6 +5,7 @@ from pathlib import Path
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError, run_main
+from src.common.files import keep_apart
 from src.model_utils.config import configured
 from src.reading.model_training import train_model
 from src.reading.word_list import read_words
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
                         help="the network's characters, or their file (default: that of default_config.yaml)")
     args = parser.parse_args(argv)
 
+    keep_apart(args.output, args.words)
     charset = Charset.from_config(configured().label_dict if args.label_dict is None else args.label_dict)
     words = [word for path in args.words for word in read_words(path)]
     folder = Path(args.output).parent

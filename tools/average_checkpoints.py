@@ -9,6 +9,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src.common.errors import CheckpointError, run_main
+from src.common.files import keep_apart
 from src.network.description import FACTS  # what must not differ, and is that of the average
 
 _DESCRIPTION = """Averages the weights of checkpoints: each weight, and the means and variances of batch norm, is the
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         raise CheckpointError(f"{args.checkpoints[0]} alone is its own average: give two or more checkpoints")
     if not args.output.endswith(".ckpt"):
         raise CheckpointError(f"-o {args.output}: the name must end in .ckpt")
+    keep_apart(args.output, args.checkpoints)
 
     from src.network.checkpoint import read_checkpoint, write_arrays  # lazily: MindSpore takes seconds
 

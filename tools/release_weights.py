@@ -9,6 +9,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src.common.errors import CheckpointError, ConfigError, run_main
+from src.common.files import keep_apart
 from src.network.description import FACTS
 
 _DESCRIPTION = """Write the weights of a checkpoint, without any training state, in float16 (computed in float32 when
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not args.output.endswith(".ckpt"):
         raise CheckpointError(f"-o {args.output}: the name must end in .ckpt")
+    keep_apart(args.output, [args.checkpoint])
     if args.temperature is not None and not 0 < args.temperature < np.inf:
         raise ConfigError(f"--temperature {args.temperature:g}: it must be above 0")
 

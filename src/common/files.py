@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Self
 
-from src.common.errors import DataError
+from src.common.errors import ConfigError, DataError
 
 try:
     import fcntl
@@ -24,6 +24,8 @@ def replacing(path: str | os.PathLike, durable: bool = True) -> Iterator[str]:
     brought to the disk and takes the final name; after any error, also Ctrl-C, it is removed and the old file is as it
     was. The new file has the permissions that any newly made file has, whatever a library gave the temporary one.
 
+    What a link leads to is replaced, not the link. A pipe, a device and /dev/stdout are written directly.
+
     Args:
         path: of the file; its folder is made where it is missing.
         durable: waits until the disk has the data, so that even a loss of power leaves the old file or the new one.
@@ -37,7 +39,11 @@ def replacing(path: str | os.PathLike, durable: bool = True) -> Iterator[str]:
         OSError: with the name of the final file, for example when the disk is full.
     """
     path = os.fspath(path)
-    folder = os.path.dirname(path) or "."
+    place = os.path.realpath(path) if os.path.islink(path) else path
+    if _is_passed_through(place) or _is_passed_through(path):
+        yield path
+        return
+    folder = os.path.dirname(place) or "."
     temporary = os.path.join(folder, f".part-{os.getpid()}-{secrets.token_hex(4)}{os.path.splitext(path)[1]}")
     try:
         os.makedirs(folder, exist_ok=True)
@@ -50,7 +56,7 @@ def replacing(path: str | os.PathLike, durable: bool = True) -> Iterator[str]:
             os.chmod(temporary, mode)
             if durable:
                 _sync(temporary)
-            os.replace(temporary, path)
+            os.replace(temporary, place)
     except OSError as error:
         if error.filename in (None, temporary):
             error.filename, error.filename2 = path, None
@@ -58,6 +64,24 @@ def replacing(path: str | os.PathLike, durable: bool = True) -> Iterator[str]:
     finally:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             os.remove(temporary)
+
+
+def _is_passed_through(path: str) -> bool:
+    """Whether what is written there goes elsewhere, as into a pipe, a device or what this process has open."""
+    if path.startswith(("/dev/", "/proc/")) and not path.startswith("/dev/shm/"):
+        return os.path.exists(path) and not os.path.isdir(path)
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def keep_apart(output: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
+    """Makes sure that a result does not take the place of a file it is made from.
+
+    Raises:
+        ConfigError: it would.
+    """
+    for path in inputs:
+        if os.path.isfile(output) and os.path.isfile(path) and os.path.samefile(output, path):
+            raise ConfigError(f"{output} is read and would be overwritten by the result: give another name for it")
 
 
 def _sync(path: str) -> None:

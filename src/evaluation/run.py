@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from src.common.charset import Charset, normalise
 from src.common.errors import DataError
+from src.common.files import keep_apart
 from src.common.progress import Progress
 from src.convert.genuine import converted, genuine_file
 from src.data.embedded import fill_in_data
@@ -43,6 +44,9 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
     progress = Progress(int(ranks.total(dataset.num_samples)[0]), "reading",
                         enabled=config.show_progress != "never" and ranks.is_first)
     writes = config.save_predictions and ranks.is_first
+    if writes:
+        keep_apart(config.save_predictions, [config.checkpoint_path, config.onnx_file, config.lexicon,
+                                             config.language_model, config.eval_dataset_path])
     with PredictionFile(config.save_predictions) if writes else contextlib.nullcontext() as file:
 
         def show(references: Sequence[str], truths: Sequence[str], readings: Sequence[Reading]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import CheckpointError
+from src.common.files import keep_apart
 from src.crnn import build_network
 from src.network.adopt import check_facts
 from src.network.checkpoint import Checkpoint, load_weights, read_checkpoint, write_arrays
@@ -51,6 +52,7 @@ def convert(job: Conversion) -> int:
     """
     if not job.target.endswith(ENDINGS):
         raise CheckpointError(f"{job.target}: the name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+    keep_apart(job.target, [job.source])
     checkpoint, lines = open_weights(job)
     weights = whole_network(checkpoint)
     facts = {name: checkpoint.info[name] for name in (*FACTS, "temperature") if name in checkpoint.info}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from src.common.errors import in_one_line
 from src.common.files import printable
 from src.reading.reading import Reading
 from src.recogniser import Result
@@ -54,7 +55,8 @@ class ReadingPrinter:
                                               "columns": [round(x, 1) for x in c.columns]} for c in result.characters],
                               **self._others(readings[1:]), **({"box": box} if self._with_boxes else {})})
             return
-        cells = [printable(path)]
+        # A name with a line break or a tab would look like further lines or cells.
+        cells = [printable(path) if self._form == "csv" else in_one_line(printable(path))]
         for reading in readings:
             cells += [reading.text, f"{reading.confidence:.4f}"]
         cells += [""] * (2 * (self._top - len(readings))) if self._form != "tsv" else []
@@ -98,5 +100,5 @@ class ReadingPrinter:
 
 def _csv_line(cells: Sequence[str]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    csv.writer(text).writerow(cells)  # its line end tells it which characters need quotes
+    return text.getvalue().removesuffix("\r\n")

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from src.common.errors import DataError
-from src.common.files import printable
+from src.common.files import keep_apart, printable
 from src.common.progress import Progress
 from src.common.system import loading
 from src.data.image_files import find_images
@@ -35,6 +35,8 @@ def predict(config: Config, pipe: BinaryIO) -> int:
         ConfigError, CheckpointError: the network or the decoder cannot be had.
     """
     paths, missing = image_paths(config.arguments)
+    if config.picture:
+        keep_apart(config.picture, paths)
     config.batch_size = min(config.batch_size, len(paths))
     given = bool(config.onnx_file or config.checkpoint_path)
     with loading():

@@ -118,7 +118,8 @@ def read_best_paths(logits: np.ndarray, class_num: int,
     logits = np.ascontiguousarray(logits, np.float32)
     best, top = _best_classes(logits, class_num, temperature)
     if temperature != 1.0:
-        logits, top = logits / np.float32(temperature), top / np.float32(temperature)
+        divisor = np.float32(min(max(temperature, 1e-30), 1e30))  # beyond, it would become 0 or infinite
+        logits, top = logits / divisor, top / divisor
     if np.abs(top).max(initial=0) > _EXP_RANGE:
         logits, top = logits - top[..., None], np.zeros_like(top)
     steps, images = best.shape

@@ -11,7 +11,7 @@ import numpy as np
 
 from src.common.charset import Charset
 from src.common.errors import ConfigError
-from src.common.files import parse_json
+from src.common.files import parse_json, write_bytes
 from src.reading.word_list import WordEncoder
 
 _FORMAT, _OLD_FORMAT = b"crnn-character-model-3", b"PK"
@@ -170,7 +170,7 @@ class CharacterModel:
         parts = [json.dumps(facts).encode() + b"\n", *(known.astype(kind).tobytes() for known in self._contexts),
                  self._codes.tobytes()]
         data = b"".join(parts)
-        Path(path).write_bytes(b"%s %08x\n" % (_FORMAT, zlib.crc32(data)) + data)
+        write_bytes(path, b"%s %08x\n" % (_FORMAT, zlib.crc32(data)) + data)
 
     @classmethod
     def load(cls, path: str | Path, charset: Charset) -> "CharacterModel":

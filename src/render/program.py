@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 
 from src.common.errors import DataError
+from src.common.picture import write_picture
 from src.render.fonts import find_fonts
 from src.render.renderer import WordRenderer
 from src.render.sheet import beside, contact_sheet
@@ -66,8 +67,5 @@ def _sheet(args: argparse.Namespace, style: RenderStyle, words: list[str] | None
         if not images:
             raise DataError(f"{args.contact_beside} has no images to put beside the drawn ones")
         picture = beside(picture, contact_sheet(images))
-    done, data = cv2.imencode(".png", picture)
-    if not done:
-        raise RuntimeError("PNG encoder failed")
-    Path(args.contact_sheet).write_bytes(data.tobytes())
+    write_picture(args.contact_sheet, picture)
     print(f"contact sheet: {args.contact_sheet}")

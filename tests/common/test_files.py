@@ -3,11 +3,21 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from src.common.errors import DataError
-from src.common.files import FileLock, read_lines, replacing, write_bytes, write_lines, write_text, writing
+from src.common.errors import ConfigError, DataError
+from src.common.files import (
+    FileLock,
+    keep_apart,
+    read_lines,
+    replacing,
+    write_bytes,
+    write_lines,
+    write_text,
+    writing,
+)
 
 
 def test_what_is_written_and_with_which_permissions(tmp_path):
@@ -124,3 +134,34 @@ def test_ending_at_once_loses_nothing(tmp_path, hook):
         file.seek(0)
         assert done.stdout is None
         assert file.read() == "x" * 100_000 + "\nend\n" + "taken apart\n" * bool(hook)
+
+
+def test_what_is_written_through(tmp_path):
+    """Replacing a device or a pipe would take it away from everybody."""
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write_bytes(pipe, b"through")
+    reader.join(10)
+    assert got == [b"through"] and pipe.is_fifo()
+    before = os.stat("/dev/null").st_rdev
+    write_bytes("/dev/null", b"nowhere")
+    assert os.stat("/dev/null").st_rdev == before
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "file").write_text("old")
+    (tmp_path / "link").symlink_to("far/file")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "far" / "file").read_text() == "new"
+    assert os.listdir(tmp_path / "far") == ["file"]
+
+
+def test_a_result_does_not_take_the_place_of_its_source(tmp_path):
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").symlink_to("a")
+    keep_apart(tmp_path / "c", [tmp_path / "a", tmp_path / "d"])
+    with pytest.raises(ConfigError, match="b is read and would be overwritten"):
+        keep_apart(tmp_path / "b", [tmp_path / "d", tmp_path / "a"])

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from convert_checkpoint import main
 from src.common.charset import Charset
-from src.common.errors import CheckpointError
+from src.common.errors import CheckpointError, ConfigError
 from src.crnn import build_network
 from src.network.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from src.network.foreign import from_mindocr, translate
@@ -333,3 +333,11 @@ def test_foreign_names_with_other_shapes(tmp_path, names):
     np.savez(tmp_path / "a.npz", **{name: np.zeros(3, np.float32) for name in names})
     with pytest.raises(CheckpointError, match="a.npz: its arrays do not have the shapes of the network"):
         main([str(tmp_path / "a.npz"), str(tmp_path / "b.ckpt")])
+
+
+def test_onto_itself(tmp_path):
+    source = saved(network(), tmp_path / "a.ckpt")
+    before = (tmp_path / "a.ckpt").read_bytes()
+    with pytest.raises(ConfigError, match="a.ckpt is read and would be overwritten"):
+        main([source, source])
+    assert (tmp_path / "a.ckpt").read_bytes() == before

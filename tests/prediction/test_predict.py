@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import predict
-from src.common.errors import ConfigError, DataError
+from src.common.errors import CheckpointError, ConfigError, DataError
 from src.data.image_files import find_images
 from tests.conftest import REPO
 from tests.words import draw_word
@@ -123,3 +123,32 @@ def test_linked_folders_are_read_once(tmp_path):
     assert find_images([str(near)]) == [str(near / "link" / "a.png")]
     (tmp_path / "itself").symlink_to(near)
     assert find_images([str(tmp_path / "itself")]) == [str(tmp_path / "itself" / "link" / "a.png")]
+
+
+def test_a_path_with_a_line_break_and_a_tab(tmp_path, capsys):
+    (tmp_path / "a\nb").mkdir()
+    cv2.imwrite(str(tmp_path / "a.png"), draw_word("market"))
+    (tmp_path / "a.png").rename(tmp_path / "a\nb" / "c\td.png")
+    lines = run(capsys, str(tmp_path))[1].splitlines()
+    assert len(lines) == 1 and lines[0].split("\t")[0] == str(tmp_path / "a\\nb" / "c\\td.png")
+    assert next(csv.reader(io.StringIO(run(capsys, str(tmp_path), "--output=csv")[1].partition("\n")[2])))[0] == str(
+        tmp_path / "a\nb" / "c\td.png")
+
+
+def test_the_picture_is_none_of_the_images(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), draw_word("market"))
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(ConfigError, match="a.png is read and would be overwritten"):
+        predict.main([str(tmp_path), f"--picture={tmp_path / 'a.png'}"])
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("temperature", ["1e-300", "1e-40", "1e300"])
+def test_temperatures_at_the_ends(folder, capsys, temperature):
+    for line in run(capsys, str(folder), f"--temperature={temperature}", "--decoder=greedy")[1].splitlines():
+        assert 0 <= float(line.split("\t")[2]) <= 1
+
+
+def test_a_checkpoint_given_as_onnx_file(folder):
+    with pytest.raises(CheckpointError, match="crnn_v2.ckpt is damaged, or no ONNX file but a checkpoint"):
+        predict.main([str(folder), f"--onnx_file={REPO / 'pretrained' / 'crnn_v2.ckpt'}"])

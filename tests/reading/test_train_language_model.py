@@ -37,3 +37,11 @@ def test_mistakes_are_one_sentence(tmp_path):
         train_language_model.main([words, "-o", str(tmp_path / "m"), "--label_dict", "0123456789"])
     with pytest.raises(FileNotFoundError):
         train_language_model.main([str(tmp_path / "absent"), "-o", str(tmp_path / "m")])
+
+
+def test_the_word_list_is_not_overwritten(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("market\n")
+    with pytest.raises(ConfigError, match="words.txt is read and would be overwritten"):
+        train_language_model.main([str(words), "-o", str(words)])
+    assert words.read_text() == "market\n"

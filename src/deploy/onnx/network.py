@@ -47,6 +47,7 @@ def choose_device(target: str) -> str:
 # not say that it reads an image alike in any company takes one: LSTMs of onnxruntime's own scale the numbers of all
 # images of a call together, so that a reading depended on its neighbours (for 8 of the 647 words of SVT).
 _TOGETHER, _TOGETHER_UNLIKE = 8, 1
+_CHECKPOINT = b"\n"  # the first byte of a checkpoint; an ONNX file begins with 8
 
 
 class OnnxNetwork:
@@ -165,6 +166,10 @@ def _has_checksum(path: str) -> bool:
     """
     fault = checksum.ONNX.find_fault(path)
     if fault:
+        with open(path, "rb") as file:
+            if file.read(1) == _CHECKPOINT:
+                raise CheckpointError(f"{path} is damaged, or no ONNX file but a checkpoint; give that as "
+                                      "checkpoint_path, or make an ONNX file of it with export.py")
         raise CheckpointError(fault)
     return fault is not None
 
