@@ -45,8 +45,8 @@ def run_evaluation(config: Config, forward: Forward, charset: Charset, network: 
                         enabled=config.show_progress != "never" and ranks.is_first)
     writes = config.save_predictions and ranks.is_first
     if writes:
-        keep_apart(config.save_predictions, [config.checkpoint_path, config.onnx_file, config.lexicon,
-                                             config.language_model, config.eval_dataset_path])
+        keep_apart(config.save_predictions, [config.checkpoint_path, config.lexicon, config.language_model,
+                                             config.eval_dataset_path])
     with PredictionFile(config.save_predictions) if writes else contextlib.nullcontext() as file:
 
         def show(references: Sequence[str], truths: Sequence[str], readings: Sequence[Reading]) -> None:

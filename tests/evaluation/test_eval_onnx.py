@@ -510,3 +510,10 @@ def test_a_network_without_input(tmp_path):
                                                              ir_version=8))
     with pytest.raises(CheckpointError, match="c.onnx holds another network"):
         OnnxNetwork(path)
+
+
+def test_predictions_do_not_replace_the_network(onnx_file, tmp_path):
+    copy = shutil.copy(onnx_file, tmp_path / "x.onnx")
+    with pytest.raises(ConfigError, match="x.onnx is read and would be overwritten"):
+        eval_onnx.main([f"--onnx_file={copy}", f"--save_predictions={copy}", f"--eval_dataset_path={tmp_path}"])
+    assert Path(copy).read_bytes() == onnx_file.read_bytes()

@@ -2,6 +2,7 @@
 import os
 
 from src.common.errors import CheckpointError
+from src.common.files import keep_apart
 from src.deploy.onnx.network import OnnxNetwork
 from src.evaluation.run import run_evaluation
 from src.metric import result_lines
@@ -18,6 +19,7 @@ def run(config: Config) -> int:
     config.checkpoint_path = ""
     if not config.onnx_file:
         config.onnx_file = file_of(config)
+    keep_apart(config.save_predictions, [config.onnx_file])
     recogniser = Recogniser.from_config(config)
     network = recogniser.network
     assert isinstance(network, OnnxNetwork)
