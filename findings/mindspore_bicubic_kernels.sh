@@ -2,7 +2,7 @@
 # MindSpore's bicubic ops.interpolate uses one cubic with align_corners=True and another with align_corners=False.
 #
 # Expected: align_corners moves the grid, the kernel stays the same: PyTorch and OpenCV have a = -0.75, Pillow a = -0.5.
-# Seen with mindspore 2.10.0 on a CPU (29 November 2026): True has a = -0.75; False, the usual choice, has a = -0.5, and
+# Seen with mindspore 2.10.0 and 2.9.0 on a CPU (29 November 2026): True has a = -0.75; False, the usual choice, has a = -0.5, and
 # at the border it leaves the outer pixels out and scales the rest up, where PyTorch repeats the edge. On noise with a
 # deviation of 1 that makes up to 0.08 inside. So images or position embeddings that are resized in a network that came
 # from PyTorch differ with align_corners=False and agree with True; bilinear agrees in both.

@@ -2,7 +2,7 @@
 # load_param_into_net of MindSpore takes a weight of shape (3, 1) for one of shape (3,), and the network's shape changes.
 #
 # Expected: an error, as for every other difference of shape, (1, 3) for (3,) among them; or the network's shape stays.
-# Seen with mindspore 2.10.0 on a CPU (29 November 2026): loaded without a message, nothing is in the lists of what was
+# Seen with mindspore 2.10.0 and 2.9.0 on a CPU (29 November 2026): loaded without a message, nothing is in the lists of what was
 # not loaded, and the parameter of the network has the shape (3, 1) afterwards. A layer that adds it to rows of three
 # numbers, as a bias, then gives 3 x 3 numbers for one row, and for three rows a result of the right shape whose values are
 # wrong: each bias went to a row instead of a column. A converted checkpoint whose biases kept an axis of length 1 is such

@@ -3,7 +3,7 @@
 #
 # Expected: the seed makes a run repeatable; its epochs still differ, as those of a shuffling PyTorch DataLoader do when
 # one loops over it again.
-# Seen with mindspore 2.10.0 (29 November 2026): `for epoch in ...: for row in data.create_tuple_iterator():`, the loop of
+# Seen with mindspore 2.10.0 and 2.9.0 (29 November 2026): `for epoch in ...: for row in data.create_tuple_iterator():`, the loop of
 # MindSpore's own tutorials (and `for row in data:`). Without a seed the epochs differ. After mindspore.set_seed(1), or
 # dataset.config.set_seed(1), all of them have the same order, and RandomColorAdjust gives each image the same colours: no
 # augmentation but the first is ever seen. One iterator made before the loop with num_epochs=3 has three different epochs.

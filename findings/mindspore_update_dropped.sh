@@ -2,7 +2,7 @@
 # MindSpore's graph mode drops an optimizer's step when its result is named and then used in one case only.
 #
 # Expected: a call that changes weights changes them, whether or not its result is used afterwards; PyNative does so.
-# Seen with mindspore 2.10.0 on a CPU (29 November 2026): `done = self.optimizer(gradients)` and then
+# Seen with mindspore 2.10.0 and 2.9.0 on a CPU (29 November 2026): `done = self.optimizer(gradients)` and then
 # `return (loss, done) if self.report else loss`. With report=False the weights stay as they were, step after step; the
 # loss is right, nothing warns. The same with `if self.level: return loss, done` where level is 0, and with a plain
 # ops.assign() in the place of the optimizer. With report=True, without a name (`self.optimizer(gradients)`), or with the
