@@ -43,19 +43,21 @@ def is_affected(version: str, affected: dict) -> bool:
     return False
 
 
-def advisories(database: Path, name: str) -> Iterator[dict]:
-    """The advisories of a package that have not been withdrawn.
+def advisories(database: Path, name: str) -> Iterator[tuple[Path, dict]]:
+    """The advisories of a package that have not been withdrawn, each with its file.
 
     Raises:
-        DataError: one is no YAML.
+        DataError: one is no YAML, or no advisory.
     """
     for path in sorted((database / "vulns" / name).glob("*.yaml")):
         try:
             found = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise DataError(f"{path} is no YAML file; update the checkout") from error
+        if not isinstance(found, dict) or not isinstance(found.get("affected", []), list):
+            raise DataError(f"{path} is no advisory (OSV format); update the checkout")
         if "withdrawn" not in found:
-            yield found
+            yield path, found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,10 +72,14 @@ def main(argv: list[str] | None = None) -> int:
     wanted = sorted({pin for path in options.requirements for pin in pins(path.read_text(encoding="utf-8")).items()})
     looked_at, count, newest = 0, 0, ""
     for name, version in wanted:
-        for advisory in advisories(options.database, name):
+        for path, advisory in advisories(options.database, name):
             looked_at, newest = looked_at + 1, max(newest, str(advisory.get("modified", "")))
-            if any(is_affected(version, part) for part in advisory["affected"]
-                   if re.sub(r"[-_.]+", "-", part["package"]["name"]).lower() == name):
+            try:
+                affected = any(is_affected(version, part) for part in advisory.get("affected", [])
+                               if re.sub(r"[-_.]+", "-", part["package"]["name"]).lower() == name)
+            except (TypeError, KeyError, AttributeError, ValueError) as error:
+                raise DataError(f"{path} is no advisory (OSV format); update the checkout") from error
+            if affected:
                 count += 1
                 words = " ".join(advisory.get("details", "").split())[:100]
                 print(f"{name} {version}: {advisory['id']} ({', '.join(advisory.get('aliases', ()))}): {words}")

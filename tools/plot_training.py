@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src.common.errors import DataError, run_main
+from src.common.files import keep_apart, write_text
 
 _DESCRIPTION = """Draw the loss of training runs over the images seen, and the accuracy where a run evaluated itself.
 Give what train.py printed (the log.txt of a launcher), or the log.tsv of tools/train_twin.py; several logs are drawn
@@ -141,12 +142,16 @@ def _read_output(lines: Iterable[str], name: str) -> list[Stage]:
         elif found := _BATCH.match(line):
             batch = int(found[1])
         elif found := _LOSS.search(line):
+            try:
+                loss = float(found[3])
+            except ValueError:
+                continue  # a line cut off, or written into by another
             if not stages:
                 stages.append(Stage(name))
             counter.reach(int(found[1]) - 1, int(found[2]))
             stage = stages[-1]
             stage.images = counter.steps * batch * ranks
-            stage.losses.append((stage.images, float(found[3])))
+            stage.losses.append((stage.images, loss))
         elif (found := _ACCURACY.search(line)) and stages:
             stages[-1].accuracies.append((stages[-1].images, float(found[1])))
     return stages
@@ -229,13 +234,14 @@ def main(argv: list[str] | None = None) -> int:
     stages = []
     for given in args.logs:
         path, _, name = (given, "", "") if Path(given).is_file() or ":" not in given else given.rpartition(":")
+        keep_apart(args.output, [path])
         try:
             text = Path(path).read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror}); give a log of train.py or "
                             "train_twin.py") from error
         stages += read_log(text.split("\n"), name or Path(path).stem)
-    Path(args.output).write_text(to_svg(stages, args.title), encoding="utf-8")
+    write_text(args.output, to_svg(stages, args.title))
     print(f"{args.output}: {len(stages)} {'stage' if len(stages) == 1 else 'stages'}, "
           f"{sum(stage.images for stage in stages):,.0f} images")
     return 0

@@ -42,7 +42,10 @@ def change_onnx(path: str, facts: dict[str, int | float]) -> None:
     fault = checksum.ONNX.find_fault(path)
     if fault:
         raise CheckpointError(fault)
-    model = onnx.load(path)
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's own class for most files, others for some
+        raise CheckpointError(f"{path} is not an ONNX file, or it is damaged; export it again") from error
     properties = {item.key: item.value for item in model.metadata_props}
     if "label_dict" not in properties:
         raise CheckpointError(f"{path} has no metadata of export.py; export it again")
@@ -66,8 +69,8 @@ def main(argv: list[str] | None = None) -> int:
     facts = {name: value for name in ("long_width", "temperature") if (value := getattr(args, name)) is not None}
     if not facts:
         raise ConfigError("nothing to change: give --long_width or --temperature")
-    if not 0 < facts.get("temperature", 1) < float("inf") or facts.get("long_width", 0) < 0:
-        raise ConfigError("--temperature must be above 0, --long_width 0 or more")
+    if not 0 < facts.get("temperature", 1) < float("inf") or not 0 <= facts.get("long_width", 0) <= 4096:
+        raise ConfigError("--temperature must be above 0, --long_width 0 or more, at most 4096")
     for path in args.files:
         if not path.endswith((".ckpt", ".onnx")):
             raise ConfigError(f"{path}: the name must end in .ckpt or .onnx")

@@ -59,3 +59,13 @@ def test_a_database_that_is_none(tmp_path):
     (tmp_path / "vulns" / "numpy" / "X-1.yaml").write_text("a: [")
     with pytest.raises(DataError, match="X-1.yaml is no YAML file"):
         main([str(tmp_path)])
+
+
+@pytest.mark.parametrize("text", ["5", "[]", "{affected: 5}", "{affected: [5]}", "{affected: [{package: numpy}]}",
+                                  "{affected: [{package: {name: numpy}, ranges: [{type: ECOSYSTEM, events: 5}]}]}",
+                                  "{affected: [{package: {name: numpy}, versions: 5}]}"])
+def test_an_advisory_of_another_kind(tmp_path, text):
+    (tmp_path / "vulns" / "numpy").mkdir(parents=True)
+    (tmp_path / "vulns" / "numpy" / "X-1.yaml").write_text(text)
+    with pytest.raises(DataError, match="X-1.yaml is no advisory"):
+        main([str(tmp_path)])

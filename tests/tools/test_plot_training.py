@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from src.common.errors import DataError
+from src.common.errors import ConfigError, DataError
 from tools.plot_training import main, read_log, to_svg
 
 LOG = """mindspore 2.10.0 on CPU
@@ -115,3 +115,16 @@ def test_what_cannot_be_drawn(tmp_path):
     with pytest.raises(DataError, match="nothing to draw"):
         to_svg(read_log(["epoch: 1 step: 1, loss is nan"], "x"), "t")
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_a_loss_that_is_no_number_does_not_count():
+    (stage,) = read_log(["epoch: 1 step: 1, loss is 3.0.0e--", "epoch: 1 step: 2, loss is 2.5"], "a")
+    assert [loss for _, loss in stage.losses] == [2.5]
+
+
+def test_the_log_is_not_overwritten(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text("epoch: 1 step: 1, loss is 3.0\n")
+    with pytest.raises(ConfigError, match="log.txt is read and would be overwritten"):
+        main([str(path), "-o", str(path)])
+    assert path.read_text().startswith("epoch")

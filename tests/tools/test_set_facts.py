@@ -112,3 +112,11 @@ def test_what_cannot_be(checkpoint, onnx_file, tmp_path):
     write_arrays(checkpoint, network_weights(hidden=8), {**FACTS, "long_width": -5})
     with pytest.raises(CheckpointError, match="long_width is -5, but must be a whole number"):
         taken_over(checkpoint)
+
+
+def test_what_is_no_onnx_file(tmp_path, checkpoint):
+    (tmp_path / "a.onnx").write_text("a.jpg")
+    with pytest.raises(CheckpointError, match="a.onnx is not an ONNX file, or it is damaged"):
+        main([str(tmp_path / "a.onnx"), "--long_width=200"])
+    with pytest.raises(ConfigError, match="at most 4096"):
+        main([checkpoint, "--long_width=1000000000"])
