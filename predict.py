@@ -1,4 +1,5 @@
 """Reads word images: `python predict.py IMAGE|FOLDER ...` prints path, text and confidence, a line for each image."""
+import os
 import sys
 
 from src.common.errors import run_main
@@ -12,6 +13,8 @@ USES = ("Prediction", "Reading", "ONNX file", "checkpoint_path", "batch_size", "
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the images; returns 1 when some of them could not be read."""
+    # numpy's own threads would take half of a short run's CPU time to start, and multiply next to nothing here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with loading():
         config = load_config(argv, description="Read word images, each cut out around one word, with a trained CRNN. "
                              "- reads one image from standard input.", positional="IMAGE|FOLDER|- ...", uses=USES,

@@ -86,7 +86,7 @@ def write_hard_words(data: Path) -> None:
     folder = data / "train" / "HARD"
     if folder.exists():
         return
-    source, reader = open_source("lmdb", str(data / "train" / "REAL")), Recogniser(START, decoder="greedy")
+    source, reader = open_source("lmdb", str(data / "train" / "REAL"), "train"), Recogniser(START, decoder="greedy")
     images = [source.read(i) for i in range(len(source))]
     hard = [i for i, result in enumerate(reader.read(images)) if result.text != source.text(i).lower()]
     print(f"{len(hard)} of {len(source)} real training words are misread by {START.name}", flush=True)

@@ -2,6 +2,7 @@
 from typing import TYPE_CHECKING
 
 from src.common.errors import ConfigError
+from src.common.system import interrupts_held
 from src.distributed.environment import check_launcher, is_scheduler
 from src.model_utils.config import Config
 from src.model_utils.device_adapter import apply_cpu_cap, get_device_id, resolve_device_target
@@ -41,7 +42,8 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
     if config.device_target in ("auto", "CPU") and not is_scheduler():
         remark = _prepare_cpu(config, own_operators)
     # Not at the top: MindSpore's oneDNN reads the CPU cap when it is loaded.
-    import mindspore as ms
+    with interrupts_held():
+        import mindspore as ms
 
     from src.distributed.communication import connect  # it imports MindSpore
 

@@ -3,12 +3,14 @@ import gc
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from src.common.system import _USERS_OWN, cpu_facts, loading
+from src.common.system import _USERS_OWN, cpu_facts, interrupts_held, loading
 from tests.word_sets import make_set
 
 # Asks glibc itself what became of a block: whether it was mapped by itself, and what of it was kept after it was freed.
@@ -81,3 +83,35 @@ def test_what_is_loaded_is_no_garbage(enabled):
     finally:
         gc.unfreeze()
         (gc.enable if before else gc.disable)()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_interrupt_waits_until_loading_is_over(fails):
+    before, reached = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt), interrupts_held():
+        signal.raise_signal(signal.SIGINT)
+        reached.append("the rest")
+        if fails:
+            raise ImportError
+    assert reached == ["the rest"] and signal.getsignal(signal.SIGINT) is before
+    with interrupts_held():
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_threads_and_ignored_interrupts_stay_as_they_are():
+    def other():
+        with interrupts_held():
+            reached.append(signal.getsignal(signal.SIGINT))
+
+    before, reached = signal.getsignal(signal.SIGINT), []
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert reached == [before]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
