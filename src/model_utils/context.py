@@ -41,8 +41,8 @@ def set_up_context(config: Config, own_operators: bool = False) -> str:
     remark = ""
     if config.device_target in ("auto", "CPU") and not is_scheduler():
         remark = _prepare_cpu(config, own_operators)
-    # Not at the top: MindSpore's oneDNN reads the CPU cap when it is loaded.
     with interrupts_held():
+        # Not at the top: MindSpore's oneDNN reads the CPU cap when it is loaded.
         import mindspore as ms
 
     from src.distributed.communication import connect  # it imports MindSpore

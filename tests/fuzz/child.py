@@ -72,7 +72,7 @@ def read_once(target: Target, path: Path, data: bytes, watch: Watch) -> dict:
         target.read(path)
         result = "read"
     except CRNNError as error:
-        result = "refused" if len(str(error).splitlines()) == 1 else f"more than a sentence: {error!r}"
+        result = "refused" if len(str(error).splitlines()) == 1 else f"not one sentence: {error!r}"
     except BaseException as error:  # whatever it is, it is what this looks for
         place = traceback.extract_tb(error.__traceback__)[-1]
         result = f"{type(error).__name__}: {str(error)[:150]} ({Path(place.filename).name}:{place.lineno})"

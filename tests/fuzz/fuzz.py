@@ -42,7 +42,7 @@ def main() -> None:
             try:
                 target.read(path)
             except CRNNError as error:
-                assert len(str(error).splitlines()) == 1, f"more than a sentence: {error!r}"
+                assert len(str(error).splitlines()) == 1, f"not one sentence: {error!r}"
 
         read((corpus / "0").read_bytes())  # what it imports late counts as taken memory, not as the input's
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
