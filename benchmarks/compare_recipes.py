@@ -35,28 +35,24 @@ def change_recipe(arm: str) -> None:
     Args:
         arm: one of ARMS.
     """
+    from src.training import setup
+
     if arm in ("smoothing", "focal"):
         from mindspore import ops
 
-        from src.training import setup
-
         class Changed(setup.CTCLoss):
-            def construct(self, logits, label, label_length):
-                losses, fits = self.of_words(logits, label, label_length)
+            def of_words(self, logits, label, label_length):
+                losses, fits = super().of_words(logits, label, label_length)
                 if arm == "focal":
-                    losses = losses * (1 - ops.exp(-losses)) ** 2
-                else:
-                    even = -ops.log_softmax(logits.astype(losses.dtype), axis=2).mean(axis=2).sum(axis=0)
-                    losses = (1 - SMOOTHING) * losses + SMOOTHING * even
-                total = losses.sum()
-                return (total / label.shape[0] if self.mean else total), (1 - fits.astype(label.dtype)).sum()
+                    return losses * (1 - ops.exp(-losses)) ** 2, fits
+                even = -ops.log_softmax(logits.astype(losses.dtype), axis=2).mean(axis=2).sum(axis=0)
+                return (1 - SMOOTHING) * losses + SMOOTHING * even, fits
 
         setup.CTCLoss = Changed
     if arm == "growing":
         from dataclasses import fields
 
         from src.data.augment import PRESETS, Augmenter, Strengths
-        from src.training import setup
 
         seen, images, several, training_data = [0], [1], Augmenter.several, setup.training_data
 
