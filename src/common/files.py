@@ -79,9 +79,25 @@ def keep_apart(output: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -
     Raises:
         ConfigError: it would.
     """
-    for path in inputs:
-        if os.path.isfile(output) and os.path.isfile(path) and os.path.samefile(output, path):
+    keep_all_apart([output], inputs)
+
+
+def keep_all_apart(outputs: Iterable[str | os.PathLike], inputs: Iterable[str | os.PathLike]) -> None:
+    """The same for several results, each file looked at once.
+
+    Raises:
+        ConfigError: one would take the place of an input.
+    """
+    read = {_identity(path) for path in inputs if os.path.isfile(path)}
+    for output in outputs:
+        if os.path.isfile(output) and _identity(output) in read:
             raise ConfigError(f"{output} is read and would be overwritten by the result: give another name for it")
+
+
+def _identity(path: str | os.PathLike) -> tuple[int, int]:
+    """Device and number of a file: the same for all its names."""
+    state = os.stat(path)
+    return state.st_dev, state.st_ino
 
 
 def _sync(path: str) -> None:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from src.common.errors import ConfigError, DataError
-from src.common.files import keep_apart, printable
+from src.common.files import keep_all_apart, printable
 from src.common.picture import write_picture
 from src.common.progress import Progress
 from src.model_utils.config import Config
@@ -49,8 +49,7 @@ def predict_photographs(config: Config, pipe: BinaryIO) -> int:
     """
     paths, missing = image_paths(config.arguments)
     pictures = dict(zip(paths, _picture_names(config.picture, paths), strict=True))
-    for name in pictures.values():
-        keep_apart(name, paths)
+    keep_all_apart(pictures.values(), paths)
     detector = TextDetector()
     recogniser = Recogniser.from_config(config)
     print(f"{recogniser.description}; {recogniser.decoding.description}; words are found by RapidOCR's detector",
