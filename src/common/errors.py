@@ -4,11 +4,15 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_AGAIN = 0.02  # seconds until a Ctrl-C that came while modules were loaded is looked at again
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -63,6 +67,7 @@ def run_main(main: Callable[[list[str] | None], int | None], at_once: bool = Fal
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    _hold_ctrl_c_while_loading()
     try:
         code = main(None) or 0
         sys.stdout.flush()
@@ -87,3 +92,24 @@ def run_main(main: Callable[[list[str] | None], int | None], at_once: bool = Fal
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _hold_ctrl_c_while_loading() -> None:
+    """From now on Ctrl-C waits until the modules that are being imported are there; it raises KeyboardInterrupt then.
+
+    Extension modules turn it into an ImportError that tells nothing of its cause, or lose it. Where Ctrl-C does
+    something else already, or is ignored, nothing changes.
+    """
+    def stop(number: int, frame: FrameType | None) -> None:
+        while frame is not None and frame.f_code is not run_main.__code__:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+                again.daemon = True
+                again.start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread()
+    if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
