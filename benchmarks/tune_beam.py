@@ -7,7 +7,8 @@ A set is KIND:PATH as for tools/prepare_real_words.py. Sets whose KIND:PATH are 
 words that the network was not trained on, and never a test set; plates, prices and codes too, to see what it costs
 there. Words that the charset cannot write are left out, and those of three letters or more that are higher than wide.
 
-Two tables: accuracy and calibration with and without the model, and the same words by their kind. With --tune weight,
+Two tables: accuracy and calibration with and without the model, and the same words by their kind. "By chance" is the
+calibration error that an exactly right confidence would have on so few words (src/metric.py). With --tune weight,
 bonus, strange, sure, temperature and unsure (see Use in src/reading/language_model.py) are first chosen on these words,
 one after the other: the highest mean of the sets' accuracies, of sure the lowest that costs at most a word in a
 thousand, the temperature by the log loss, unsure so that in each set 95 % of what is kept is right. --write puts them
@@ -31,7 +32,12 @@ from src.common.charset import Charset, normalise  # noqa: E402
 from src.common.errors import DataError, run_main  # noqa: E402
 from src.data.preprocess import InputSpec, decode_image, to_batch  # noqa: E402
 from src.deploy.onnx.network import OnnxNetwork  # noqa: E402
-from src.metric import expected_calibration_error, fit_temperature, group_of  # noqa: E402
+from src.metric import (  # noqa: E402
+    calibration_error_by_chance,
+    expected_calibration_error,
+    fit_temperature,
+    group_of,
+)
 from src.reading.beam import BeamDecoder  # noqa: E402
 from src.reading.greedy import GreedyDecoder  # noqa: E402
 from src.reading.language_model import CharacterModel, Use  # noqa: E402
@@ -134,17 +140,20 @@ def threshold(right: np.ndarray, confidence: np.ndarray) -> tuple[float, float]:
 
 def show(sets: list[Words], greedy: GreedyDecoder, beam: BeamDecoder) -> None:
     """Prints the tables."""
-    print("| words | number | greedy % | with the model % | ECE greedy | ECE with the model | greedy: 95 % right from "
-          "| with the model | words kept % |\n|---|---|---|---|---|---|---|---|---|")
+    print("| words | number | greedy % | with the model % | ECE greedy | by chance | ECE with the model | by chance "
+          "| greedy: 95 % right from | with the model | words kept % | from unsure on: kept % | right % |\n|"
+          + "---|" * 13)
     found = [(words.name, *words.read(greedy), *words.read(beam)) for words in sets]
     everything = ("all", *(np.concatenate(parts) for parts in list(zip(*found, strict=True))[1:]))
     for name, right, sure, right_too, sure_too in [*found, everything]:
         limit, kept = threshold(right_too, sure_too)
         limit_greedy = threshold(right, sure)[0]
+        marked = sure_too >= beam.use.unsure
         print(f"| {name} | {len(right)} | {100 * right.mean():.1f} | {100 * right_too.mean():.1f} | "
-              f"{expected_calibration_error(sure, right):.3f} | "
-              f"{expected_calibration_error(sure_too, right_too):.3f} | {limit_greedy:.2f} | {limit:.2f} | "
-              f"{100 * kept:.1f} |")
+              f"{expected_calibration_error(sure, right):.3f} | {calibration_error_by_chance(sure):.3f} | "
+              f"{expected_calibration_error(sure_too, right_too):.3f} | {calibration_error_by_chance(sure_too):.3f} | "
+              f"{limit_greedy:.2f} | {limit:.2f} | {100 * kept:.1f} | {100 * marked.mean():.1f} | "
+              f"{100 * right_too[marked].mean() if marked.any() else 100:.1f} |")
     kinds = np.array([group_of(text) for words in sets for text in words.texts])
     print("\n| kind | number | greedy % | with the model % | mended | spoilt |\n|---|---|---|---|---|---|")
     _, right, _, right_too, _ = everything

@@ -173,6 +173,23 @@ def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, bins: 
     return float(np.abs(np.bincount(index, confidence - right, minlength=bins)).sum() / confidence.size)
 
 
+def calibration_error_by_chance(confidence: np.ndarray, bins: int = 15, draws: int = 200, seed: int = 1) -> float:
+    """The calibration error that few words show although the confidence is exactly right: the mean of many draws.
+
+    In each draw every word is right with the probability that its confidence states. Compare a measured
+    :func:`expected_calibration_error` of the same words with it.
+
+    Args:
+        confidence: ``(N,)`` 0 to 1.
+        bins: number of bins.
+        draws: how often right and wrong are drawn.
+        seed: of the draws.
+    """
+    confidence, generator = np.asarray(confidence, np.float64), np.random.default_rng(seed)
+    return float(np.mean([expected_calibration_error(confidence, generator.random(confidence.size) < confidence, bins)
+                          for _ in range(draws)]))
+
+
 def fit_temperature(confidence_at: Callable[[float], np.ndarray], right: np.ndarray, low: float = 0.2,
                     high: float = 10.0, iterations: int = 24) -> float:
     """Temperature at which the confidence tells right from wrong words with the least log loss.

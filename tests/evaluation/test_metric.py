@@ -11,6 +11,7 @@ from src.common.charset import Charset
 from src.common.errors import ConfigError
 from src.metric import (
     EvalResult,
+    calibration_error_by_chance,
     evaluate_readings,
     expected_calibration_error,
     fit_temperature,
@@ -115,6 +116,14 @@ def test_calibration_error_against_a_plain_loop(alternating):
     assert expected_calibration_error(np.zeros(0), np.zeros(0)) == 0
     # 0.2 = 3/15 belongs to the bin that ends there, apart from 0.25.
     assert expected_calibration_error(np.array([0.2, 0.25]), np.array([True, False])) == pytest.approx((0.8 + 0.25) / 2)
+
+
+@pytest.mark.parametrize("words", [50, 400])
+def test_calibration_error_by_chance_against_the_binomial_distribution(words):
+    """All words with confidence 0.8 lie in one bin: the error is |share right - 0.8|, its mean that of a binomial."""
+    expected = sum(math.comb(words, k) * 0.8**k * 0.2**(words - k) * abs(k / words - 0.8) for k in range(words + 1))
+    assert calibration_error_by_chance(np.full(words, 0.8), draws=2000) == pytest.approx(expected, rel=0.06)
+    assert calibration_error_by_chance(np.ones(words)) == calibration_error_by_chance(np.zeros(0)) == 0
 
 
 def test_fitted_temperature_undoes_a_known_one():
