@@ -53,11 +53,13 @@ def open_source(name: str, path: str, split: str, show_progress: bool = True, im
         scripts: those of mlt to read, with commas; empty: all.
 
     Raises:
-        ConfigError: no data set of that name.
+        ConfigError: no data set of that name, or ``image_folder`` is no folder.
         DataError: it cannot be read.
     """
     if name not in SOURCES:
         raise ConfigError(f"unknown data set {name!r}: expected one of {', '.join(SOURCES)}")
+    if image_folder and not os.path.isdir(image_folder):
+        raise ConfigError(f"image_folder {image_folder} is no folder; name the one that the paths of the list begin in")
     further = {"show_progress": show_progress, "image_folder": image_folder, "scripts": scripts}
     kind: Any = SOURCES[name]
     source = kind(path, split, **{key: further[key] for key in kind.takes})

@@ -23,7 +23,7 @@ from src.reading.word_list import WordEncoder
 PRETRAINED_ONNX = ROOT / "pretrained" / "crnn_v2_int8.onnx"
 
 Image = str | os.PathLike | bytes | np.ndarray | Any
-"""A path, the bytes of a file, a BGR or grey uint8 array as OpenCV has them, or a PIL image."""
+"""A path, a file open for reading bytes, its bytes, a BGR or grey uint8 array as OpenCV has them, or a PIL image."""
 
 _TALL = 1.5  # times as high as wide
 _STEP_COLUMNS, _STEP_WIDTH = 4, 8  # columns of the input from one time step to the next, and that one sees at least
@@ -83,7 +83,13 @@ class Result:
         return result
 
     def next_best(self, count: int) -> list[Reading]:
-        """Up to ``count`` other readings with their confidence, the most probable first."""
+        """Up to ``count`` other readings with their confidence, the most probable first.
+
+        Raises:
+            ValueError: the count is no whole number from 0 on.
+        """
+        if not isinstance(count, int | np.integer) or count < 0:
+            raise ValueError(f"expected a whole number of readings from 0 on, got {count!r}")
         decoding, temperature = self._recogniser.decoding, self._recogniser.temperature
         return next_best(self._logits, self._recogniser.charset, Reading(self.text, self.confidence), count,
                          decoding.decoder, temperature)
@@ -110,7 +116,7 @@ class Recogniser:
 
     Raises:
         CheckpointError: the file cannot be used.
-        ConfigError: options that do not go together.
+        ConfigError: options that do not go together, or a lexicon that is no list of words.
 
     Examples:
         >>> recogniser = Recogniser()
@@ -123,10 +129,19 @@ class Recogniser:
                  lexicon: str | os.PathLike | Sequence[str] | None = None, **options: Any) -> None:
         config = configured(**options)
         if model is not None:
-            config.give("onnx_file" if os.fspath(model).endswith(".onnx") else "checkpoint_path", model)
-        words = None if lexicon is None or isinstance(lexicon, str | os.PathLike) else list(lexicon)
-        if lexicon is not None and words is None:
+            name = os.fspath(model) if isinstance(model, os.PathLike) else model
+            if not isinstance(name, str):
+                raise ConfigError(f"expected the path of an .onnx file or a checkpoint, got {type(model).__name__}")
+            config.give("onnx_file" if name.lower().endswith(".onnx") else "checkpoint_path", model)
+        words = None
+        if isinstance(lexicon, str | os.PathLike):
             config.give("lexicon", lexicon)
+        elif lexicon is not None:
+            words = _words(lexicon)
+            if config.decoder not in ("auto", "lexicon") or config.language_model not in ("", "none"):
+                raise ConfigError("words to choose from are read by the lexicon decoder, which goes with no language "
+                                  f"model; leave out decoder={config.decoder!r} and "
+                                  f"language_model={config.language_model!r}, or the lexicon")
         self._set_up(config, words)
 
     @classmethod
@@ -168,7 +183,8 @@ class Recogniser:
         """Reads one image or many.
 
         Args:
-            images: one image, or several in any iterable but an array: paths, bytes of image files, arrays, PIL images.
+            images: one image, or several in any iterable but an array: paths, open files, their bytes, arrays, PIL
+                images.
 
         Returns:
             A :class:`Result` for one image, a list of them in the same order for several.
@@ -178,9 +194,16 @@ class Recogniser:
         """
         if _is_one(images):
             return self.read_arrays([to_array(images)])[0]
+        if not isinstance(images, Iterable):
+            raise DataError(f"expected an image or several, got {type(images).__name__}" +
+                            ("; cv2.imread returns None for what it cannot read" if images is None else ""))
         results, waiting = [], []
-        for image in images:
-            waiting.append(to_array(image))
+        for number, image in enumerate(images):
+            try:
+                waiting.append(to_array(image))
+            except DataError as error:
+                named = isinstance(image, str | os.PathLike)  # read_image names the file
+                raise error if named else DataError(f"image {number}, counted from 0: {error}") from error
             if len(waiting) == self._batch_size:
                 results += self.read_arrays(waiting)
                 waiting = []
@@ -231,7 +254,18 @@ def is_tall(image: np.ndarray) -> bool:
 
 
 def _is_one(images: object) -> bool:
-    return isinstance(images, str | os.PathLike | bytes | bytearray | np.ndarray) or hasattr(images, "convert")
+    return isinstance(images, str | os.PathLike | bytes | bytearray | np.ndarray) or (
+        hasattr(images, "convert") or hasattr(images, "read"))
+
+
+def _words(lexicon: Iterable[str]) -> list[str]:
+    if isinstance(lexicon, Iterable) and not isinstance(lexicon, bytes | bytearray):
+        words = list(lexicon)
+        strange = [word for word in words if not isinstance(word, str)]
+        if not strange:
+            return words
+        raise ConfigError(f"the lexicon has {strange[0]!r}, which is no str, among its {len(words)} words")
+    raise ConfigError(f"expected a lexicon of words or the path of a file, got {type(lexicon).__name__}")
 
 
 def to_array(image: Image) -> np.ndarray:
@@ -242,6 +276,10 @@ def to_array(image: Image) -> np.ndarray:
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
+    if hasattr(image, "read"):
+        image = image.read()
+        if not isinstance(image, bytes):
+            raise DataError("the file is open as text; open images in mode 'rb'")
     if isinstance(image, bytes | bytearray):
         return decode_image(bytes(image))
     if hasattr(image, "convert") and hasattr(image, "mode"):  # a PIL image; PIL itself is not needed here

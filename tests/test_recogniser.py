@@ -37,6 +37,44 @@ def test_every_form_of_an_image_reads_the_same(recogniser, folder):
     assert {result.confidence for result in alone} == {alone[0].confidence}
     assert recogniser.read(forms) == alone and recogniser.read(iter(forms)) == alone
     assert recogniser.read([]) == []
+    with open(path, "rb") as file, io.BytesIO(path.read_bytes()) as pipe:
+        assert recogniser.read(file) == recogniser.read(pipe) == alone[0]
+
+
+@pytest.mark.parametrize(("images", "said"), [
+    (None, "got NoneType; cv2.imread returns None"), (5, "got int"), ("", "''"),
+    (io.StringIO("text"), "open as text"),
+    ([np.zeros((32, 90), np.uint8), np.zeros((32, 90))], "image 1, counted from 0: "),
+    ([b"no image"], "image 0, counted from 0: "), (["/no/such.png"], "^/no/such.png"), (io.BytesIO(b""), "image")])
+def test_what_cannot_be_read_is_named(recogniser, images, said):
+    with pytest.raises(DataError, match=said):
+        recogniser.read(images)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"lexicon": [None]}, "None, which is no str"), ({"lexicon": b"words"}, "got bytes"), ({"lexicon": 5}, "got int"),
+    ({"model": 5}, "got int"), ({"model": b"a.onnx"}, "got bytes"),
+    ({"lexicon": ["walk"], "decoder": "greedy"}, "decoder='greedy'"),
+    ({"lexicon": ["walk"], "decoder": "beam", "language_model": "x.lm"}, "language_model='x.lm'"),
+    ({"language_model": str(REPO)}, "is a folder"), ({"lexicon": REPO}, "is a folder"),
+    ({"decoder": "beam", "beam_width": 1001}, "beam_width")])
+def test_options_that_cannot_be_used(given, said):
+    with pytest.raises(ConfigError, match=said):
+        assert Recogniser(**given).decoding
+
+
+def test_the_ending_of_a_network_may_be_in_capitals(folder, tmp_path):
+    copy = tmp_path / "COPY.ONNX"
+    copy.write_bytes(PRETRAINED_ONNX.read_bytes())
+    assert Recogniser(copy).read(folder / "03.png") == Recogniser().read(folder / "03.png")
+
+
+@pytest.mark.parametrize("count", [-1, 2.5, "a"])
+def test_how_many_other_readings(recogniser, folder, count):
+    result = recogniser.read(folder / "03.png")
+    with pytest.raises(ValueError, match="whole number"):
+        result.next_best(count)
+    assert result.next_best(0) == [] and len(result.next_best(2)) == 2
 
 
 def test_forms_of_pixels():

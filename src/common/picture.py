@@ -43,16 +43,26 @@ def draw_sheet(items: Sequence[Shown], columns: int = 4) -> np.ndarray:
     return sheet
 
 
+def check_picture(path: str) -> None:
+    """Looks at the name of a picture before the work for it is done.
+
+    Raises:
+        DataError: unknown ending, or a folder.
+    """
+    if os.path.isdir(path):
+        raise DataError(f"cannot write the picture {path}: it is a folder; name a file in it")
+    if not os.path.splitext(path)[1] or not cv2.haveImageWriter(path):
+        raise DataError(f"cannot write the picture {path}: its name must end in .png or .jpg")
+
+
 def write_picture(path: str, image: np.ndarray) -> None:
     """Writes an image file; its ending chooses the format.
 
     Raises:
-        DataError: unknown ending.
+        DataError: unknown ending, a folder, or the format cannot hold the image.
     """
-    try:
-        done, data = cv2.imencode(os.path.splitext(path)[1] or "?", image)
-    except cv2.error:
-        done = False
+    check_picture(path)
+    done, data = cv2.imencode(os.path.splitext(path)[1], image)
     if not done:
         raise DataError(f"cannot write the picture {path}: its name must end in .png or .jpg")
     write_bytes(path, data.tobytes())

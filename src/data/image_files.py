@@ -33,7 +33,7 @@ def find_images(arguments: Sequence[str]) -> list[str]:
         elif os.path.exists(argument):
             found.append(argument)
         else:
-            raise DataError(f"{argument} does not exist; name image files or folders")
+            raise DataError(f"{argument or repr('')} does not exist; name image files or folders")
     return found
 
 

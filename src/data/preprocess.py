@@ -218,7 +218,8 @@ def read_bytes(path: str | bytes | os.PathLike) -> bytes:
     except OSError as error:
         if error.errno not in _PATH_ERRORS:
             raise
-        raise DataError(f"{os.path.normpath(os.fsdecode(path))}: cannot be read: {error.strerror}") from error
+        name = os.path.normpath(os.fsdecode(path)) if path else "''"
+        raise DataError(f"{name}: cannot be read: {error.strerror}") from error
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:

@@ -23,13 +23,16 @@ class PredictionFile:
         path: of the file; its folder is made where it is missing.
 
     Raises:
-        ConfigError: the path is a folder.
+        ConfigError: the path is a folder, or a file that is no earlier table of predictions and would be lost.
         OSError: it cannot be written.
     """
 
     def __init__(self, path: str):
         if os.path.isdir(path):
             raise ConfigError(f"save_predictions {path} is a folder; name a file in it")
+        if os.path.isfile(path) and not _is_table(path):
+            raise ConfigError(f"save_predictions {path} exists and is no table of predictions, which alone would be "
+                              "replaced; give another name, or delete it first")
         self.path = path
         self._stack = ExitStack()
         self._file = self._stack.enter_context(writing(path))
@@ -48,3 +51,10 @@ class PredictionFile:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, trace)
+
+
+def _is_table(path: str) -> bool:
+    """Whether a file begins as a table of predictions does, or is empty."""
+    header = "\t".join(COLUMNS).encode() + b"\n"
+    with open(path, "rb") as file:
+        return file.read(len(header)) in (header, b"")

@@ -6,9 +6,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from src.common.errors import ConfigError, DataError
+from src.common.errors import DataError
 from src.common.files import keep_all_apart, printable
-from src.common.picture import write_picture
+from src.common.picture import check_picture, write_picture
 from src.common.progress import Progress
 from src.model_utils.config import Config
 from src.photographs.detector import TextDetector
@@ -49,6 +49,8 @@ def predict_photographs(config: Config, pipe: BinaryIO) -> int:
     """
     paths, missing = image_paths(config.arguments)
     pictures = dict(zip(paths, _picture_names(config.picture, paths), strict=True))
+    if config.picture:
+        check_picture(config.picture)
     keep_all_apart(pictures.values(), paths)
     detector = TextDetector()
     recogniser = Recogniser.from_config(config)
@@ -95,6 +97,4 @@ def _picture_names(picture: str, paths: Sequence[str]) -> list[str]:
     if len(paths) == 1 or not picture:
         return [picture] * len(paths)
     stem, ending = os.path.splitext(picture)
-    if not ending:
-        raise ConfigError(f"picture {picture}: the name must end in .png or .jpg")
     return [f"{stem}_{number}{ending}" for number in range(1, len(paths) + 1)]

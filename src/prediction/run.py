@@ -36,6 +36,9 @@ def predict(config: Config, pipe: BinaryIO) -> int:
     """
     paths, missing = image_paths(config.arguments)
     if config.picture:
+        from src.common.picture import check_picture  # here: without a picture nothing is drawn
+
+        check_picture(config.picture)
         keep_apart(config.picture, paths)
     config.batch_size = min(config.batch_size, len(paths))
     given = bool(config.onnx_file or config.checkpoint_path)
@@ -75,7 +78,7 @@ def predict(config: Config, pipe: BinaryIO) -> int:
     for line in decoding.report():
         print(line, file=sys.stderr)
     if shown:
-        from src.prediction.reading_sheet import draw_readings  # here: without a picture nothing is drawn
+        from src.prediction.reading_sheet import draw_readings  # here: as above
 
         draw_readings(config.picture, shown)
         print(f"picture: {config.picture}", file=sys.stderr)

@@ -140,12 +140,16 @@ def choose_decoder(config: Any, charset: Charset, source: WordSource | None = No
     if name == "greedy":
         return Decoding(GreedyDecoder(charset, config.temperature), "greedy decoder" + hint)
     if model and not os.path.isfile(model):
-        raise ConfigError(f"language_model {model} does not exist; make one with train_language_model.py")
+        raise ConfigError(f"language_model {model} {_missing(model)}; make one with train_language_model.py")
     decoder = BeamDecoder(charset, config.beam_width, model or None, temperature=config.temperature)
     near = os.path.relpath(model) if model else ""
     return Decoding(decoder, f"beam decoder, {config.beam_width} prefixes" +
                     (f", language model {model if near.startswith('..') else near}" if model else ""),
                     unsure=decoder.use.unsure if model else UNSURE)
+
+
+def _missing(path: str) -> str:
+    return "is a folder" if os.path.isdir(path) else "does not exist"
 
 
 def lexicon_decoding(lexicon: str, charset: Charset, source: WordSource | None, temperature: float = 1.0) -> Decoding:
@@ -170,8 +174,8 @@ def lexicon_decoding(lexicon: str, charset: Charset, source: WordSource | None, 
     elif Path(lexicon).is_file():
         words, where = read_words(lexicon), f"lexicon {lexicon}"
     else:
-        raise ConfigError(f"lexicon {lexicon} does not exist: expected none, {', '.join(LEXICONS)} or the path of a "
-                          "file with one word a line")
+        raise ConfigError(f"lexicon {lexicon} {_missing(lexicon)}: expected none, {', '.join(LEXICONS)} or the path of "
+                          "a file with one word a line")
     if words is None:
         def lexicons(index: np.ndarray) -> list[list[str]]:
             found = [source.lexicon(lexicon, int(i)) for i in index]

@@ -117,6 +117,24 @@ def test_fields_of_the_table_are_escaped(tmp_path):
     assert path.read_text().split("\n")[1] == "a\\tb\tc\\nd\te\\\\\t0.500000"
 
 
+@pytest.mark.parametrize("name", ["0.png", "annotation.txt", "notes.txt"])
+def test_a_file_that_is_no_table_of_predictions_is_not_lost(data, name):
+    (data / "notes.txt").write_text("path\ttruth\n")
+    before = (data / name).read_bytes()
+    with pytest.raises(ConfigError, match=f"{name} exists and is no table of predictions"):
+        evaluate(data, f"--save_predictions={data / name}")
+    assert (data / name).read_bytes() == before
+
+
+def test_an_earlier_table_and_an_empty_file_are_replaced(data, tmp_path):
+    table = tmp_path / "table.tsv"
+    table.touch()
+    evaluate(data, f"--save_predictions={table}", "--temperature=2")
+    first = table.read_text()
+    evaluate(data, f"--save_predictions={table}")
+    assert table.read_text() != first and len(table.read_text().splitlines()) == 5
+
+
 def test_a_table_that_is_not_finished_is_not_there(tmp_path):
     from src.evaluation.predictions import PredictionFile
     with pytest.raises(KeyError), PredictionFile(str(tmp_path / "table.tsv")):
@@ -132,7 +150,11 @@ def test_a_table_that_is_not_finished_is_not_there(tmp_path):
     (["--language_model=nowhere.lm"], ConfigError, "language_model nowhere.lm does not exist"),
     (["--language_model=x", "--decoder=greedy"], ConfigError, "cannot use a language model"),
     (["--decoder=best"], ConfigError, "expected one of auto, greedy, beam, lexicon"),
-    (["--beam_width=0"], ConfigError, "at least 1"),
+    (["--beam_width=0"], ConfigError, "1 to 1000"),
+    (["--beam_width=100000"], ConfigError, "1 to 1000"),
+    (["--language_model={folder}"], ConfigError, "is a folder; make one"),
+    (["--lexicon={folder}"], ConfigError, "is a folder: expected"),
+    (["--image_folder=nowhere"], ConfigError, "image_folder nowhere is no folder"),
     (["--temperature=0"], ConfigError, "above 0"),
     (["--save_predictions={folder}"], ConfigError, "is a folder"),
 ])

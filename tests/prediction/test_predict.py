@@ -152,3 +152,11 @@ def test_temperatures_at_the_ends(folder, capsys, temperature):
 def test_a_checkpoint_given_as_onnx_file(folder):
     with pytest.raises(CheckpointError, match="crnn_v2.ckpt is damaged, or no ONNX file but a checkpoint"):
         predict.main([str(folder), f"--onnx_file={REPO / 'pretrained' / 'crnn_v2.ckpt'}"])
+
+
+@pytest.mark.parametrize("picture", ["sheet.xyz", "sheet", "."])
+def test_a_picture_that_cannot_be_written_is_told_first(folder, tmp_path, monkeypatch, capsys, picture):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="cannot write the picture"):
+        predict.main([f"--picture={picture}", str(folder)])
+    assert capsys.readouterr().out == "" and not list(tmp_path.iterdir())
