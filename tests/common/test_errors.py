@@ -16,14 +16,6 @@ def test_a_message_is_one_line_without_control_characters(given, shown):
     assert str(CRNNError(f"x: {DataError(given)}")) == f"x: {shown}", "quoted again, nothing changes"
 
 
-@pytest.fixture
-def default_ctrl_c():
-    """Ctrl-C as in a program that begins, and as before behind the test."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("default_ctrl_c")
 def test_ctrl_c_waits_for_a_module_that_is_being_loaded(tmp_path, monkeypatch, capsys):
     (tmp_path / "slow_module.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nloaded = True\n")
@@ -55,11 +47,9 @@ def test_ctrl_c_elsewhere_ends_at_once(capsys):
     assert ended.value.code == 130 and capsys.readouterr().err == "interrupted\n" and not went_on
 
 
+@pytest.mark.usefixtures("default_ctrl_c")
 def test_where_ctrl_c_is_ignored_it_stays_ignored():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with pytest.raises(SystemExit):
-            run_main(lambda argv: signal.raise_signal(signal.SIGINT))
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with pytest.raises(SystemExit):
+        run_main(lambda argv: signal.raise_signal(signal.SIGINT))
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN

@@ -85,6 +85,7 @@ def test_what_is_loaded_is_no_garbage(enabled):
         (gc.enable if before else gc.disable)()
 
 
+@pytest.mark.usefixtures("default_ctrl_c")
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_interrupt_waits_until_loading_is_over(fails):
     before, reached = signal.getsignal(signal.SIGINT), []
