@@ -202,8 +202,9 @@ class Recogniser:
             try:
                 waiting.append(to_array(image))
             except DataError as error:
-                named = isinstance(image, str | os.PathLike)  # read_image names the file
-                raise error if named else DataError(f"image {number}, counted from 0: {error}") from error
+                if isinstance(image, str | os.PathLike):
+                    raise  # the message names the file
+                raise DataError(f"image {number}, counted from 0: {error}") from error
             if len(waiting) == self._batch_size:
                 results += self.read_arrays(waiting)
                 waiting = []
@@ -254,8 +255,8 @@ def is_tall(image: np.ndarray) -> bool:
 
 
 def _is_one(images: object) -> bool:
-    return isinstance(images, str | os.PathLike | bytes | bytearray | np.ndarray) or (
-        hasattr(images, "convert") or hasattr(images, "read"))
+    known = isinstance(images, str | os.PathLike | bytes | bytearray | np.ndarray)
+    return known or hasattr(images, "convert") or hasattr(images, "read")
 
 
 def _words(lexicon: Iterable[str]) -> list[str]:

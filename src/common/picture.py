@@ -51,18 +51,23 @@ def check_picture(path: str) -> None:
     """
     if os.path.isdir(path):
         raise DataError(f"cannot write the picture {path}: it is a folder; name a file in it")
-    if not os.path.splitext(path)[1] or not cv2.haveImageWriter(path):
-        raise DataError(f"cannot write the picture {path}: its name must end in .png or .jpg")
+    _encoded(path, np.zeros((1, 1, 3), np.uint8))
 
 
 def write_picture(path: str, image: np.ndarray) -> None:
     """Writes an image file; its ending chooses the format.
 
     Raises:
-        DataError: unknown ending, a folder, or the format cannot hold the image.
+        DataError: unknown ending.
     """
-    check_picture(path)
-    done, data = cv2.imencode(os.path.splitext(path)[1], image)
+    write_bytes(path, _encoded(path, image))
+
+
+def _encoded(path: str, image: np.ndarray) -> bytes:
+    try:
+        done, data = cv2.imencode(os.path.splitext(path)[1] or "?", image)
+    except cv2.error:
+        done = False
     if not done:
         raise DataError(f"cannot write the picture {path}: its name must end in .png or .jpg")
-    write_bytes(path, data.tobytes())
+    return data.tobytes()

@@ -154,7 +154,7 @@ def test_a_checkpoint_given_as_onnx_file(folder):
         predict.main([str(folder), f"--onnx_file={REPO / 'pretrained' / 'crnn_v2.ckpt'}"])
 
 
-@pytest.mark.parametrize("picture", ["sheet.xyz", "sheet", "."])
+@pytest.mark.parametrize("picture", ["sheet.xyz", "sheet", ".", "sheet.exr"])
 def test_a_picture_that_cannot_be_written_is_told_first(folder, tmp_path, monkeypatch, capsys, picture):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="cannot write the picture"):
